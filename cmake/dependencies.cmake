@@ -1,0 +1,37 @@
+# Finds what the library links: threads always, SLEEF and zlib as the options say.
+# Sets TAPE_PACKAGES (those in use) and, for each, <package>_INCLUDE_DIRS, _LIBRARY_DIRS and _LIBRARIES.
+set(CMAKE_THREAD_PREFER_PTHREAD ON)
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(PkgConfig)
+
+# tape_find_pkg(<prefix> <option value> <module> <Debian package>): pkg-config under the AUTO/ON/OFF convention.
+function(tape_find_pkg prefix wanted module package)
+  set(found FALSE)
+  if(wanted)
+    if(PKG_CONFIG_FOUND)
+      pkg_check_modules(${prefix} QUIET ${module})
+    endif()
+    set(found ${${prefix}_FOUND})
+    if(NOT found AND NOT wanted STREQUAL "AUTO")
+      message(FATAL_ERROR "tape: ${module} not found by pkg-config.\n"
+        "  On Debian: apt-get install ${package} pkg-config\n"
+        "  Without it: configure with -DTAPE_${prefix}=OFF")
+    endif()
+  endif()
+  set(TAPE_HAVE_${prefix} ${found} PARENT_SCOPE)
+  set(${prefix}_INCLUDE_DIRS "${${prefix}_INCLUDE_DIRS}" PARENT_SCOPE)
+  set(${prefix}_LIBRARY_DIRS "${${prefix}_LIBRARY_DIRS}" PARENT_SCOPE)
+  set(${prefix}_LIBRARIES "${${prefix}_LIBRARIES}" PARENT_SCOPE)
+endfunction()
+
+tape_find_pkg(SLEEF ${TAPE_SLEEF} sleef libsleef-dev)
+tape_find_pkg(ZLIB ${TAPE_ZLIB} zlib zlib1g-dev)
+
+set(TAPE_PACKAGES "")
+foreach(prefix SLEEF ZLIB)
+  if(TAPE_HAVE_${prefix})
+    list(APPEND TAPE_PACKAGES ${prefix})
+  endif()
+  message(STATUS "tape: ${prefix} ${TAPE_HAVE_${prefix}}")
+endforeach()

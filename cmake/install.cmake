@@ -1,0 +1,1 @@
+# What `cmake --install` lays down: headers, library, CMake package, tape.pc, the program, its data, manual pages.

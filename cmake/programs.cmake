@@ -1,0 +1,36 @@
+# The program `tape`, the benchmark program and the examples: all on the public headers only.
+set(TAPE_PROGRAM_DIR ${PROJECT_BINARY_DIR}/bin)
+
+function(tape_program name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE tape tape-flags m)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${TAPE_PROGRAM_DIR})
+endfunction()
+
+if(TAPE_BUILD_TOOLS)
+  file(GLOB sources CONFIGURE_DEPENDS tools/cli/*.c)
+  if(sources)
+    tape_program(tape-cli ${sources})
+    set_target_properties(tape-cli PROPERTIES OUTPUT_NAME tape
+      INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+    # Where bundled data lies: beside the installed program, else in the source tree it was built from.
+    file(RELATIVE_PATH data_from_program ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_DATADIR}/tape)
+    target_compile_definitions(tape-cli PRIVATE TAPE_VERSION_STRING="${PROJECT_VERSION}"
+      TAPE_DATA_FROM_PROGRAM="${data_from_program}" TAPE_DATA_SOURCE="${PROJECT_SOURCE_DIR}/tools/data")
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS tools/examples/*.c)
+  foreach(source ${sources})
+    cmake_path(GET source STEM name)
+    tape_program(example-${name} ${source})
+    set_target_properties(example-${name} PROPERTIES OUTPUT_NAME ${name}
+      RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/examples)
+  endforeach()
+endif()
+
+if(TAPE_BUILD_BENCH)
+  file(GLOB sources CONFIGURE_DEPENDS bench/*.c)
+  if(sources)
+    tape_program(tape-bench ${sources})
+    target_compile_definitions(tape-bench PRIVATE TAPE_BENCH_RESULTS="${PROJECT_SOURCE_DIR}/bench/results")
+  endif()
+endif()
