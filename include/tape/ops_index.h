@@ -1,0 +1,14 @@
+/* The index ops. The rules common to all ops are in tape/ops.h. */
+#ifndef TAPE_OPS_INDEX_H
+#define TAPE_OPS_INDEX_H
+
+#include "tape/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,14 @@
+/* The linalg ops. The rules common to all ops are in tape/ops.h. */
+#ifndef TAPE_OPS_LINALG_H
+#define TAPE_OPS_LINALG_H
+
+#include "tape/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,14 @@
+/* The nn ops. The rules common to all ops are in tape/ops.h. */
+#ifndef TAPE_OPS_NN_H
+#define TAPE_OPS_NN_H
+
+#include "tape/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,60 @@
+/* Layouts: sizes and strides, interned so that equal layouts are equal pointers, and the rules of broadcasting. */
+#ifndef TAPE__SHAPE_H
+#define TAPE__SHAPE_H
+
+#include "base.h"
+
+typedef struct tape__layout {
+    const struct tape__layout *dense; /* the row-major layout of the same sizes; itself if this is it */
+    struct tape__layout *next;        /* in the intern table's bucket */
+    int64_t numel;
+    int32_t rank;
+    uint32_t hash;
+    int64_t size[TAPE_MAX_RANK];
+    int64_t stride[TAPE_MAX_RANK]; /* in elements; may be 0 or negative */
+} tape__layout;
+
+static inline bool tape__is_dense(const tape__layout *layout)
+{
+    return layout->dense == layout;
+}
+
+/* The intern table. Entries live until tape__layouts_free(). */
+typedef struct tape__layouts {
+    tape__memory *memory;
+    tape__layout **buckets;
+    size_t bucket_count; /* a power of two; 0 before the first entry */
+    size_t count;
+    struct tape__layout_slab *slabs;
+} tape__layouts;
+
+void tape__layouts_init(tape__layouts *table, tape__memory *memory);
+void tape__layouts_free(tape__layouts *table);
+
+/* NULL only when memory is short. The sizes must have a product that fits (tape__shape_numel). */
+const tape__layout *tape__layout_dense(tape__layouts *table, int rank, const int64_t *size);
+const tape__layout *tape__layout_strided(tape__layouts *table, int rank, const int64_t *size, const int64_t *stride);
+
+/* The number of elements; false for a negative size, a rank outside 0..8, or a product beyond 2^60. */
+bool tape__shape_numel(int rank, const int64_t *size, int64_t *numel);
+
+/* NumPy's rule: sizes are aligned at the last axis and 1 stretches. False if they do not fit. `size` may alias. */
+bool tape__broadcast(int rank_a, const int64_t *a, int rank_b, const int64_t *b, int *rank, int64_t *size);
+
+/* The strides with which `from` is read as if it had `rank` and `size`; 0 where it is stretched. */
+void tape__broadcast_strides(const tape__layout *from, int rank, const int64_t *size, int64_t *stride);
+
+/* Resolve a possibly negative axis: 0..rank-1, or -1 if out of range. */
+int tape__axis(int axis, int rank);
+
+/* A set of axes as a bit mask; count 0 means all. False for an axis out of range or a duplicate. */
+bool tape__axes_mask(tape_axes axes, int rank, unsigned *mask);
+
+/* Shapes as text for messages: "[3, 4]". Valid in the full expression it is used in. */
+typedef struct tape__text {
+    char text[128];
+} tape__text;
+tape__text tape__shape_text(int rank, const int64_t *size);
+#define TAPE__LAYOUT_TEXT(layout) (tape__shape_text((layout)->rank, (layout)->size).text)
+
+#endif

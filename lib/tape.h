@@ -1,0 +1,254 @@
+/*
+ * The tape itself: nodes (a value and the record of how it was made, in one cache line), the leaf registry, the running
+ * of ops and the errors. Knows how to make and find tensors, not what any op computes nor how gradients flow.
+ */
+#ifndef TAPE__TAPE_H
+#define TAPE__TAPE_H
+
+#include <stdatomic.h>
+
+#include "arena.h"
+#include "dispatch.h"
+#include "parallel.h"
+#include "shape.h"
+#include "tape/tape.h"
+
+/* ---- ops as the tape sees them ----------------------------------------------------------------------------------- */
+
+typedef struct tape__call tape__call;
+typedef struct tape__vjp tape__vjp;
+
+enum tape__op_flags {
+    TAPE__NO_GRADIENT = 1,    /* declared as having no derivative: nothing flows through */
+    TAPE__LINEAR = 2,         /* linear in its float inputs: the tangent is the op of the tangents */
+    TAPE__TAKES_ABSENT = 4,   /* the VJP handles absent cotangents of some outputs itself */
+    TAPE__COMPOSITE = 8,      /* written with other ops; never recorded under its own name */
+    TAPE__SAVES_0 = 16,       /* the VJP reads the value of input 0 ... */
+    TAPE__SAVES_1 = 32,
+    TAPE__SAVES_2 = 64,
+    TAPE__SAVES_3 = 128,
+    TAPE__SAVES_OUTPUT = 256, /* ... of its outputs */
+    TAPE__RANDOM = 512        /* draws from the tape's generator */
+};
+#define TAPE__SAVES(i) ((unsigned)TAPE__SAVES_0 << (i))
+#define TAPE__SAVED_INPUTS 4 /* inputs beyond these are never read by a VJP */
+
+/* A row of the table, expanded. The names of the fields are the columns of ops.def. */
+typedef struct tape__op {
+    const char *name;
+    const char *family;
+    int level;
+    int kind; /* enum tape__op_kind in ops/ops.h */
+    unsigned flags;
+    int ewise; /* the row of elementwise.def, or -1 */
+    bool (*forward)(tape__call *call);
+    void (*vjp)(tape__vjp *vjp);
+} tape__op;
+
+/* One running op: what forward() gets. in[i] are the input nodes, out[k] what tape__output() made. */
+struct tape__call {
+    tape *t;
+    const tape__op *op;
+    int n_in, n_out;
+    struct tape__node **in;
+    const void *attr;
+    size_t attr_size;
+    struct tape__node *out[8];
+    uint32_t out_slot[8];
+};
+
+/*
+ * One VJP: x are the inputs, y the outputs, gy the cotangents of the outputs (zeros where absent, TAPE_NONE with
+ * TAPE__TAKES_ABSENT). It fills gx[i] where needs[i]; a gx[i] left TAPE_NONE is an absent contribution. Written with
+ * public ops, it works on plain and on recorded tensors. gx[i] has x[i]'s shape and dtype.
+ */
+struct tape__vjp {
+    tape *t;
+    const tape__op *op;
+    const void *attr;
+    int n_in, n_out;
+    const tape_tensor *x, *y, *gy;
+    tape_tensor *gx;
+    const bool *needs;
+};
+
+/* ---- nodes ------------------------------------------------------------------------------------------------------- */
+
+enum tape__node_flags {
+    TAPE__REQUIRES_GRAD = 1, /* a leaf with gradient is among its ancestors */
+    TAPE__OWNS_BLOCK = 2,    /* data is a block of the arena that ends with the node */
+    TAPE__LEAF_ALIAS = 4,    /* data points into a leaf's memory */
+    TAPE__HAS_ADJOINT = 8,   /* the running sweep has reached it */
+    TAPE__WANTED = 16,       /* on a path of the running sweep */
+    TAPE__INLINE_VALUE = 32  /* data points at `value` of this very node; it has no `extra` */
+};
+
+/* Inputs beyond two, attributes and the number of outputs of a record that has any of these; in the arena. */
+typedef struct tape__extra {
+    uint16_t n_in, n_out;
+    uint32_t attr_size;
+    const uint32_t *in;    /* n_in slots */
+    const uint32_t *saved; /* the version of each at recording */
+    const void *attr;
+    void *custom; /* the user's op of a TAPE__OP_CUSTOM record */
+} tape__extra;
+
+/* A value and its record. Outputs 1, 2, ... of an op follow output 0 with op TAPE__OP_OUTPUT and in[0] = its slot. */
+typedef struct tape__node {
+    uint64_t generation;
+    void *data; /* of the first element */
+    const tape__layout *layout;
+    uint32_t *version; /* the counter of the storage: own_version of its owner, or the leaf's */
+    uint32_t own_version;
+    uint16_t op;
+    uint8_t dtype;
+    uint8_t flags;
+    uint32_t in[2];
+    uint32_t saved[2];
+    union {
+        tape__extra *extra;
+        struct tape__leaf *leaf; /* of a TAPE__OP_LEAF node */
+        double value;            /* of a one-element result of a plain op */
+    } u;
+    union {
+        struct tape__adjoint *adjoint;
+        uint32_t recorded; /* create_graph: the slot of the adjoint */
+        double value;      /* one element: the adjoint itself, f64 or f32 */
+    } adj;
+} tape__node;
+
+#define TAPE__NODES_LOG2 12
+#define TAPE__NODES_PER_CHUNK (1u << TAPE__NODES_LOG2)
+#define TAPE__NO_SLOT UINT32_MAX
+
+/* ---- leaves ------------------------------------------------------------------------------------------------------ */
+
+typedef struct tape__leaf {
+    _Atomic uint64_t generation; /* 0 while free */
+    void *data;
+    size_t bytes;
+    uint32_t slot;
+    uint32_t version;
+    uint8_t dtype;
+    _Atomic uint8_t requires_grad;
+    bool is_gradient; /* belongs to another leaf */
+    bool has_gradient;
+    atomic_flag lock; /* guards the gradient's commit */
+    struct tape__leaf *gradient;
+    struct tape__leaf *next_free;
+    tape_gradient_hook *hook;
+    void *hook_user;
+    void *(*allocate)(void *user, void *pointer, size_t old_size, size_t new_size);
+    void *allocate_user;
+    tape__layout layout; /* dense, not interned */
+} tape__leaf;
+
+/* A tape's memory of which node stands for a leaf, indexed by the leaf's slot. Checked against the node before use. */
+typedef struct tape__proxy {
+    uint64_t generation;
+    const tape__layout *layout;
+    uint32_t node;
+    uint32_t epoch; /* the layout table's */
+} tape__proxy;
+
+/* ---- the tape ---------------------------------------------------------------------------------------------------- */
+
+typedef struct tape__mark_state {
+    uint64_t id;
+    uint32_t nodes;
+    tape__arena_position arena;
+    void *free_lists[TAPE__SIZE_CLASSES];
+    size_t free_bytes;
+} tape__mark_state;
+
+struct tape {
+    uint32_t count;      /* nodes in use */
+    uint32_t capacity;   /* nodes that the allocated chunks hold */
+    tape_status status;  /* the first error */
+    int paused;          /* > 0: results have no history */
+    uint64_t generation; /* of nodes made now */
+    tape__node **chunks;
+    tape__proxy *proxies;
+    uint32_t proxy_count;
+    uint32_t layout_epoch;
+    const tape__layout *scalar; /* the interned rank-0 layout */
+    const struct tape__kernels *kernels;
+    tape__arena arena;
+    tape__layouts layouts;
+    tape__memory memory;
+    uint64_t generation_end; /* of the block drawn from the process-wide counter */
+    uint32_t chunk_slots;    /* capacity of the array `chunks` */
+    uint32_t callback_floor; /* inside a callback: nodes below belong to the outer world; else 0 */
+    int callback_depth;
+    const char *op_name; /* of the public function that runs, for messages */
+    tape_config config;
+    struct tape__parallel parallel;
+    tape_random_state random;
+    void *scratch;
+    size_t scratch_size;
+    tape__mark_state *marks;
+    uint32_t mark_count, mark_capacity;
+    uint64_t next_mark;
+    struct tape__adjoint *free_adjoints;
+    size_t bytes_peak;
+    int promote;         /* the checker's f64 mode */
+    uint16_t wrong_op;   /* the checker's own test: this op's VJP ... */
+    double wrong_factor; /* ... is multiplied by this; 0 when off */
+    char message[256];
+};
+
+extern _Thread_local tape *tape__tls __attribute__((tls_model("initial-exec")));
+
+/* The current tape, made if needed; NULL when memory is short or while an error is kept. Sets op_name for messages. */
+tape *tape__begin(const char *op_name);
+
+TAPE__INLINE tape__node *tape__at(const tape *t, uint32_t slot)
+{
+    return &t->chunks[slot >> TAPE__NODES_LOG2][slot & (TAPE__NODES_PER_CHUNK - 1)];
+}
+
+TAPE__INLINE tape_tensor tape__handle(const tape *t, uint32_t slot)
+{
+    tape_tensor x = {tape__at(t, slot)->generation, slot, 0};
+    return x;
+}
+
+/* The node behind a handle (for a leaf: the node that stands for it on this tape); TAPE__NO_SLOT after an error that
+ * names argument `position` of the running op. */
+uint32_t tape__resolve(tape *t, tape_tensor x, int position);
+
+/* ---- running an op ----------------------------------------------------------------------------------------------- */
+
+/* Resolve, run forward(), record. attr is copied. Returns output 0; the others are tape__sibling(result, k). */
+tape_tensor tape__run(int op, const tape_tensor *inputs, int n_in, const void *attr, size_t attr_size);
+
+/* Output k of the op that made y as its output 0. */
+tape_tensor tape__sibling(tape_tensor y, int k);
+
+/* Inside forward(): the next output, contiguous, not initialised. NULL after an error. */
+tape__node *tape__output(tape__call *call, tape_dtype dtype, int rank, const int64_t *size);
+
+/* Inside forward(): an output that is a view of input i: `offset` elements on, with the given sizes and strides. */
+tape__node *tape__output_view(tape__call *call, int i, int64_t offset, int rank, const int64_t *size,
+                              const int64_t *stride);
+
+/* Memory for the running op alone: one buffer per tape, valid until the op ends. 64-byte aligned; NULL after an error. */
+void *tape__scratch(tape *t, size_t bytes);
+
+/* x's elements in row-major order: x's own data, or a copy in a fresh arena block. NULL after an error. */
+const void *tape__dense_data(tape *t, const tape__node *x);
+
+/* Put an error on the tape, prefixed by the running op's name; false, so that forward() can return it. */
+bool tape__error(tape *t, tape_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The threads that ops may use; NULL for none. */
+const struct tape__parallel *tape__threads_of(const tape *t);
+
+/* A composite op: keeps its own name in messages while the ops inside it run. Returns what tape__leave() restores. */
+const char *tape__enter(tape *t, const char *op_name);
+tape_tensor tape__leave(tape *t, const char *before, int op, tape_tensor y);
+
+/* Bring the tape back to `count` nodes, giving their blocks back for reuse. */
+void tape__truncate(tape *t, uint32_t count);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * Samples of the general ops: for each, how to call it on test inputs and a naive reference that shares no code with the
+ * library. Every test that loops over the table takes its inputs from here. Elementwise ops need none: their row says all.
+ */
+#ifndef TAPE_TESTS_SAMPLES_H
+#define TAPE_TESTS_SAMPLES_H
+
+#include "tape/tape.h"
+
+#define SAMPLE_MAX_INPUTS 5
+
+enum sample_input_kind {
+    SAMPLE_FLOAT,  /* differentiated: drawn from [low, high) in the dtype under test */
+    SAMPLE_INDEX,  /* i64 constant: whole numbers from [low, high) */
+    SAMPLE_MASK,   /* u8 constant: 0 or 1 */
+    SAMPLE_FIXED   /* float constant that is not differentiated */
+};
+
+struct sample_input {
+    enum sample_input_kind kind;
+    tape_shape shape;
+    double low, high;
+};
+
+struct sample {
+    const char *op;    /* the name in the table */
+    const char *label; /* what this sample varies, for messages */
+    int n_in;
+    struct sample_input in[SAMPLE_MAX_INPUTS];
+    /* The op on x[0..n_in-1]: one tensor (an op of several outputs: a sum of functions of them, or one of them). */
+    tape_tensor (*run)(const tape_tensor *x);
+    /* The same in plain loops over row-major doubles (indices and masks as doubles too). y has the op's numel. */
+    void (*reference)(const double *const *x, double *y);
+    bool not_differentiable; /* the op has no derivative, or this sample sits on a kink on purpose */
+};
+
+/* One array per family, ended by an entry whose op is NULL. */
+extern const struct sample samples_shape[], samples_index[], samples_reduce[], samples_linalg[], samples_nn[],
+    samples_loss[], samples_random[];
+
+#endif
