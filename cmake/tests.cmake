@@ -54,6 +54,12 @@ foreach(source ${sources})
   tape_test(${name} ${name})
 endforeach()
 
+file(GLOB sources CONFIGURE_DEPENDS tests/test_*.sh)
+foreach(source ${sources})
+  cmake_path(GET source STEM name)
+  tape_test(${name}_sh bash ${source})
+endforeach()
+
 file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/include include/tape/*.h include/tape/*.hpp)
 set(header_sources "")
 foreach(header ${headers})
