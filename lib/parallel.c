@@ -177,7 +177,10 @@ static bool acquire(void)
     return true;
 }
 
-static void release(void) { atomic_store(&pool.busy, false); }
+static void release(void)
+{
+    atomic_store(&pool.busy, false);
+}
 
 static void run_serially(int64_t n, tape_body *body, void *arg)
 {
@@ -226,7 +229,10 @@ int tape__pool_start(int threads)
     return error;
 }
 
-int tape__pool_stop(void) { return tape__pool_start(1); }
+int tape__pool_stop(void)
+{
+    return tape__pool_start(1);
+}
 
 const struct tape__parallel *tape__pool(void)
 {
