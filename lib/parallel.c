@@ -1,6 +1,5 @@
 /* Knows the parallel loop and the pool of threads behind it; it does not know what a loop computes, nor does it
    allocate once the workers run. */
-#define _POSIX_C_SOURCE 200809L
 #include "parallel.h"
 
 #include <errno.h>
@@ -29,7 +28,7 @@ static struct pool {
     atomic_int sleeping;
     atomic_int threads;
     atomic_long process;
-    int workers;
+    unsigned workers;
     int64_t n;
     tape_body *body;
     void *arg;
@@ -142,11 +141,12 @@ static void stop_workers(void)
 
 static int start_workers(int threads)
 {
+    unsigned wanted = threads > 1 ? (unsigned)threads - 1 : 0;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = 0;
-    while (!error && pool.workers < threads - 1)
+    while (!error && pool.workers < wanted)
         if (!(error = pthread_create(&pool.worker[pool.workers], NULL, work, NULL)))
             pool.workers++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -222,7 +222,7 @@ int tape__pool_start(int threads)
         threads = TAPE__THREADS_MAX;
     if (!acquire())
         return EBUSY;
-    if (threads - 1 < pool.workers)
+    if (threads <= (int)pool.workers)
         stop_workers();
     int error = start_workers(threads);
     release();
