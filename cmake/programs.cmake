@@ -15,8 +15,8 @@ if(TAPE_BUILD_TOOLS)
       INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
     # Where bundled data lies: beside the installed program, else in the source tree it was built from.
     file(RELATIVE_PATH data_from_program ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_DATADIR}/tape)
-    target_compile_definitions(tape-cli PRIVATE TAPE_VERSION_STRING="${PROJECT_VERSION}"
-      TAPE_DATA_FROM_PROGRAM="${data_from_program}" TAPE_DATA_SOURCE="${PROJECT_SOURCE_DIR}/tools/data")
+    target_compile_definitions(tape-cli PRIVATE TAPE_DATA_FROM_PROGRAM="${data_from_program}"
+      TAPE_DATA_SOURCE="${PROJECT_SOURCE_DIR}/tools/data")
   endif()
   file(GLOB sources CONFIGURE_DEPENDS tools/examples/*.c)
   foreach(source ${sources})
