@@ -29,9 +29,11 @@ struct sample {
     struct sample_input in[SAMPLE_MAX_INPUTS];
     /* The op on x[0..n_in-1]: one tensor (an op of several outputs: a sum of functions of them, or one of them). */
     tape_tensor (*run)(const tape_tensor *x);
-    /* The same in plain loops over row-major doubles (indices and masks as doubles too). y has the op's numel. */
+    /* The same in plain loops over row-major doubles (indices and masks as doubles too). y has the op's numel. NULL where
+     * no plain loop can say the value: random draws, whose statistics have a test of their own. */
     void (*reference)(const double *const *x, double *y);
     bool not_differentiable; /* the op has no derivative, or this sample sits on a kink on purpose */
+    double tolerance; /* of the value, relative to the reference's largest element; 0: 1e-13 in f64, 1e-5 in f32 */
 };
 
 /* One array per family, ended by an entry whose op is NULL. */
