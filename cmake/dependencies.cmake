@@ -7,13 +7,14 @@ find_package(PkgConfig)
 
 # tape_find_pkg(<prefix> <option value> <module> <Debian package>): pkg-config under the AUTO/ON/OFF convention.
 function(tape_find_pkg prefix wanted module package)
-  set(found FALSE)
+  set(found OFF)
   if(wanted)
     if(PKG_CONFIG_FOUND)
       pkg_check_modules(${prefix} QUIET ${module})
     endif()
-    set(found ${${prefix}_FOUND})
-    if(NOT found AND NOT wanted STREQUAL "AUTO")
+    if(${prefix}_FOUND)
+      set(found ON)
+    elseif(NOT wanted STREQUAL "AUTO")
       message(FATAL_ERROR "tape: ${module} not found by pkg-config.\n"
         "  On Debian: apt-get install ${package} pkg-config\n"
         "  Without it: configure with -DTAPE_${prefix}=OFF")
