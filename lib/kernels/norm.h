@@ -1,0 +1,39 @@
+/* Knows the interface of the normalisations over contiguous rows; it does not know how they are computed. */
+#ifndef TAPE__NORM_H
+#define TAPE__NORM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "parallel.h"
+
+/* `rows` rows of n elements. layer_norm: y = (x - mean) rstd w + b with rstd = 1 / sqrt(variance + eps), the variance
+   divided by n. rms_norm: y = x rstd w with rstd = 1 / sqrt(mean of squares + eps); mean and b are NULL there. */
+typedef struct tape__norm {
+    int64_t rows, n;
+    double eps;
+    const void *x;
+    const void *w, *b; /* n elements each; NULL for 1 and 0 */
+    void *y;
+    void *mean, *rstd; /* one a row; the derivative needs them */
+} tape__norm;
+
+/* Gradients; any of gx, gw, gb may be NULL. Where the matching flag is set they are added to what is there. w is NULL
+   for 1. mean is NULL for rms_norm. gx may be g. */
+typedef struct tape__norm_vjp {
+    int64_t rows, n;
+    const void *x, *w, *mean, *rstd, *g;
+    void *gx, *gw, *gb;
+    bool add_gx, add_gw, add_gb;
+} tape__norm_vjp;
+
+typedef void tape__norm_fn(const struct tape__parallel *p, const tape__norm *args);
+typedef void tape__norm_vjp_fn(const struct tape__parallel *p, const tape__norm_vjp *args);
+
+/* Indexed by TAPE__F32, TAPE__F64. The same bits for every number of threads. */
+struct tape__norm_kernels {
+    tape__norm_fn *layer_norm[2], *rms_norm[2];
+    tape__norm_vjp_fn *layer_norm_vjp[2], *rms_norm_vjp[2];
+};
+
+#endif

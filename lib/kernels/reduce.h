@@ -1,0 +1,67 @@
+/* Knows the interface of the reductions; it does not know how they are computed.
+
+   All of them give the same bits for every number of threads: the elements that make one result are taken in row-major
+   order and added in blocks of fixed size, the blocks pairwise. */
+#ifndef TAPE__REDUCE_H
+#define TAPE__REDUCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "parallel.h"
+
+/* A tensor's axes, those that stay and those that are reduced: sizes and strides in elements, outermost first. */
+typedef struct tape__split {
+    int kept_rank, reduced_rank;
+    int64_t kept_size[8], kept_stride[8];
+    int64_t reduced_size[8], reduced_stride[8];
+    int64_t kept, reduced; /* elements: of the result, and behind each of its elements */
+} tape__split;
+
+/* Axes whose bit is set in `mask` are reduced. Axes that can be walked as one are merged. */
+tape__split tape__split_axes(int rank, const int64_t *size, const int64_t *stride, unsigned mask);
+
+/* The sum back to a shape that was broadcast: the axes of `size` that `target`, aligned at the last axis, lacks or
+   has as 1. */
+tape__split tape__split_to(int rank, const int64_t *size, const int64_t *stride, int target_rank,
+                           const int64_t *target);
+
+typedef enum tape__reduction {
+    TAPE__SUM,
+    TAPE__SUM_ABS,
+    TAPE__SUM_SQUARES,
+    TAPE__PROD,
+    TAPE__MAX, /* a NaN gives NaN; no element gives -inf, and inf for the minimum */
+    TAPE__MIN,
+    TAPE__MAX_ABS,   /* no element gives 0 */
+    TAPE__COUNT,     /* of elements that are not 0 */
+    TAPE__MEAN,      /* no element gives NaN */
+    TAPE__VARIANCE,  /* in two passes; divided by max(0, count - correction), so NaN for too few elements */
+    TAPE__LOGSUMEXP, /* -inf for a row of only -inf or of nothing; inf where one is inf and none NaN */
+    TAPE__REDUCTIONS
+} tape__reduction;
+
+/* y is contiguous, in the order of the kept axes. */
+typedef struct tape__reduce_args {
+    tape__reduction reduction;
+    bool accumulate; /* add to what y holds instead of storing */
+    double correction;
+    const tape__split *split;
+    const void *x;
+    void *y;
+} tape__reduce_args;
+
+typedef void tape__reduce_fn(const struct tape__parallel *p, const tape__reduce_args *args);
+
+/* The position along the middle axis of a contiguous [outer, n, inner] array where the first maximum (minimum) is; the
+   first NaN where there is one. n > 0. */
+typedef void tape__arg_fn(const struct tape__parallel *p, bool minimum, int64_t outer, int64_t n, int64_t inner,
+                          const void *x, int64_t *y);
+
+/* Indexed by TAPE__F32, TAPE__F64. */
+struct tape__reduce_kernels {
+    tape__reduce_fn *reduce[2];
+    tape__arg_fn *arg[2];
+};
+
+#endif
