@@ -1,0 +1,127 @@
+/* Knows what each elementwise formula reads: the formulas expanded into sets of operands. It computes no values. */
+#include "../kernels.h"
+
+#include <math.h>
+
+/* A term is the set of what it reads. ONE and ZERO are marks that only a whole formula keeps. */
+enum { READS = TAPE__USES_ONE - 1 };
+#define ZERO ((unsigned)TAPE__USES_ZERO)
+#define ONE ((unsigned)TAPE__USES_ONE)
+#define NOGRAD ((unsigned)TAPE__USES_NOGRAD)
+#define NUM(c) 0u
+#define P(i) ((unsigned)TAPE__USES_P0 << (i))
+#define x0 ((unsigned)TAPE__USES_X0)
+#define x1 ((unsigned)TAPE__USES_X1)
+#define x2 ((unsigned)TAPE__USES_X2)
+#define y ((unsigned)TAPE__USES_Y)
+#define READ1(a) ((a)&READS)
+#define READ2(a, b) (((a) | (b)) & READS)
+#define READ3(a, b, c) (((a) | (b) | (c)) & READS)
+#define LET(name, term, body)                                                                                          \
+    __extension__({                                                                                                    \
+        const unsigned name = term;                                                                                    \
+        body;                                                                                                          \
+    })
+#define ADD READ2
+#define SUB READ2
+#define MUL READ2
+#define DIV READ2
+#define NEG READ1
+#define ABS READ1
+#define SIGN READ1
+#define COPYSIGN READ2
+#define RECIP READ1
+#define SQRT READ1
+#define RSQRT READ1
+#define CBRT READ1
+#define HYPOT READ2
+#define FMA READ3
+#define FLOOR READ1
+#define CEIL READ1
+#define ROUND READ1
+#define TRUNC READ1
+#define FMOD READ2
+#define EXP READ1
+#define EXP2 READ1
+#define EXPM1 READ1
+#define LOG READ1
+#define LOG2 READ1
+#define LOG10 READ1
+#define LOG1P READ1
+#define POW READ2
+#define SIGMOID READ1
+#define SIN READ1
+#define COS READ1
+#define TAN READ1
+#define ASIN READ1
+#define ACOS READ1
+#define ATAN READ1
+#define ATAN2 READ2
+#define SINH READ1
+#define COSH READ1
+#define TANH READ1
+#define ASINH READ1
+#define ACOSH READ1
+#define ATANH READ1
+#define ERF READ1
+#define ERFC READ1
+#define EQ READ2
+#define NE READ2
+#define LT READ2
+#define LE READ2
+#define GT READ2
+#define GE READ2
+#define ISNAN READ1
+#define AND READ2
+#define OR READ2
+#define NOT READ1
+#define SEL READ3
+
+#define EWM1(name, mask)
+#define EWM2(name, mask)
+
+unsigned tape__ewise_uses(int ew, int i)
+{
+    switch (ew) {
+#define EW1(name, value, d0)                                                                                           \
+    case TAPE__EW_##name:                                                                                              \
+        return i < 0 ? (value) : (d0);
+#define EW2(name, value, d0, d1)                                                                                       \
+    case TAPE__EW_##name:                                                                                              \
+        return i < 0 ? (value) : i == 0 ? (d0) : (d1);
+#define EW3(name, value, d0, d1, d2)                                                                                   \
+    case TAPE__EW_##name:                                                                                              \
+        return i < 0 ? (value) : i == 0 ? (d0) : i == 1 ? (d1) : (d2);
+#include "../elementwise.def"
+#undef EW1
+#undef EW2
+#undef EW3
+    default:
+        return 0;
+    }
+}
+
+int tape__ewise_inputs(int ew)
+{
+    static const unsigned char inputs[TAPE__EW_COUNT] = {
+#define EW1(name, value, d0) 1,
+#define EW2(name, value, d0, d1) 2,
+#define EW3(name, value, d0, d1, d2) 3,
+#include "../elementwise.def"
+#undef EW1
+#undef EW2
+#undef EW3
+    };
+    return inputs[ew];
+}
+
+const char *tape__ewise_name(int ew)
+{
+    static const char *const names[TAPE__EW_COUNT] = {
+#define EW1(name, value, d0) #name,
+#define EW2(name, value, d0, d1) #name,
+#define EW3(name, value, d0, d1, d2) #name,
+#include "../elementwise.def"
+    };
+    return names[ew];
+}

@@ -1,0 +1,170 @@
+/* Knows how a row of formulas becomes kernels for one instruction set; it does not know the formulas, nor shapes. */
+#include "kernels.h"
+#include "vec.h"
+
+/* The terms of elementwise.def as vectors. */
+#define V(name) FOR(name)
+#define ZERO V(splat)(0)
+#define ONE V(splat)(1)
+#define NUM(c) V(splat)((V(elem))(c))
+#define P(i) V(splat)((V(elem))params[i])
+#define LET(name, term, body)                                                                                          \
+    __extension__({                                                                                                    \
+        const V(vec) name = term;                                                                                      \
+        body;                                                                                                          \
+    })
+#define ADD(a, b) ((a) + (b))
+#define SUB(a, b) ((a) - (b))
+#define MUL(a, b) ((a) * (b))
+#define DIV(a, b) ((a) / (b))
+#define NEG(a) (-(a))
+#define ABS(a) V(abs)(a)
+#define SIGN(a) V(sign)(a)
+#define COPYSIGN(a, b) V(copysign)(a, b)
+#define RECIP(a) V(recip)(a)
+#define SQRT(a) V(sqrt)(a)
+#define RSQRT(a) V(rsqrt)(a)
+#define CBRT(a) V(cbrt)(a)
+#define HYPOT(a, b) V(hypot)(a, b)
+#define FMA(a, b, c) V(fma)(a, b, c)
+#define FLOOR(a) V(floor)(a)
+#define CEIL(a) V(ceil)(a)
+#define ROUND(a) V(rint)(a)
+#define TRUNC(a) V(trunc)(a)
+#define FMOD(a, b) V(fmod)(a, b)
+#define EXP(a) V(exp)(a)
+#define EXP2(a) V(exp2)(a)
+#define EXPM1(a) V(expm1)(a)
+#define LOG(a) V(log)(a)
+#define LOG2(a) V(log2)(a)
+#define LOG10(a) V(log10)(a)
+#define LOG1P(a) V(log1p)(a)
+#define POW(a, b) V(pow)(a, b)
+#define SIGMOID(a) V(sigmoid)(a)
+#define SIN(a) V(sin)(a)
+#define COS(a) V(cos)(a)
+#define TAN(a) V(tan)(a)
+#define ASIN(a) V(asin)(a)
+#define ACOS(a) V(acos)(a)
+#define ATAN(a) V(atan)(a)
+#define ATAN2(a, b) V(atan2)(a, b)
+#define SINH(a) V(sinh)(a)
+#define COSH(a) V(cosh)(a)
+#define TANH(a) V(tanh)(a)
+#define ASINH(a) V(asinh)(a)
+#define ACOSH(a) V(acosh)(a)
+#define ATANH(a) V(atanh)(a)
+#define ERF(a) V(erf)(a)
+#define ERFC(a) V(erfc)(a)
+#define EQ(a, b) ((V(mask))((a) == (b)))
+#define NE(a, b) ((V(mask))((a) != (b)))
+#define LT(a, b) ((V(mask))((a) < (b)))
+#define LE(a, b) ((V(mask))((a) <= (b)))
+#define GT(a, b) ((V(mask))((a) > (b)))
+#define GE(a, b) ((V(mask))((a) >= (b)))
+#define ISNAN(a) V(isnan)(a)
+#define AND(m, n) ((m) & (n))
+#define OR(m, n) ((m) | (n))
+#define NOT(m) (~(m))
+#define SEL(m, a, b) V(sel)(m, a, b)
+#define NOGRAD ZERO
+
+/* Operands are loaded where a formula reads them, so that those it does not read may be absent. */
+#define OPERAND(array) V(load)((const V(elem) *)(array) + i)
+#define x0 OPERAND(inputs[0])
+#define x1 OPERAND(inputs[1])
+#define x2 OPERAND(inputs[2])
+#define y OPERAND(output)
+
+#define VALUE(name, value)                                                                                             \
+    static void V(name##_value)(size_t count, void *result, const void *const *inputs, const double *params)           \
+    {                                                                                                                  \
+        (void)params;                                                                                                  \
+        for (size_t i = 0; i < count; i += V(LANES))                                                                   \
+            V(store)((V(elem) *)result + i, value);                                                                    \
+    }
+#define DERIVATIVE(name, k, d)                                                                                         \
+    static void V(name##_d##k)(size_t count, void *result, const void *adjoints, const void *const *inputs,            \
+                               const void *output, const double *params)                                               \
+    {                                                                                                                  \
+        (void)inputs, (void)output, (void)params;                                                                      \
+        for (size_t i = 0; i < count; i += V(LANES)) {                                                                 \
+            const V(vec) adjoint = OPERAND(adjoints), product = (d)*adjoint;                                           \
+            V(store)((V(elem) *)result + i, SEL(EQ(adjoint, ZERO), ZERO, product));                                    \
+        }                                                                                                              \
+    }
+#define MASK(name, term)                                                                                               \
+    static void V(name##_mask)(size_t count, unsigned char *result, const void *const *inputs)                         \
+    {                                                                                                                  \
+        for (size_t i = 0; i < count; i += V(LANES)) {                                                                 \
+            const V(mask) lanes = term;                                                                                \
+            for (int k = 0; k < V(LANES); k++)                                                                         \
+                result[i + (size_t)k] = lanes[k] & 1;                                                                  \
+        }                                                                                                              \
+    }
+#define EW1(name, value, d0) VALUE(name, value) DERIVATIVE(name, 0, d0)
+#define EW2(name, value, d0, d1) VALUE(name, value) DERIVATIVE(name, 0, d0) DERIVATIVE(name, 1, d1)
+#define EW3(name, value, d0, d1, d2)                                                                                   \
+    VALUE(name, value) DERIVATIVE(name, 0, d0) DERIVATIVE(name, 1, d1) DERIVATIVE(name, 2, d2)
+#define EWM1(name, mask) MASK(name, mask)
+#define EWM2(name, mask) MASK(name, mask)
+
+#define T f32
+#include "elementwise.def"
+#undef T
+#define T f64
+#include "elementwise.def"
+#undef T
+
+#undef EW1
+#undef EW2
+#undef EW3
+#undef EWM1
+#undef EWM2
+#undef x0
+#undef x1
+#undef x2
+#undef y
+
+extern const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise);
+
+#define BOTH(function)                                                                                                 \
+    {                                                                                                                  \
+        function##_f32, function##_f64                                                                                 \
+    }
+
+const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise) = {
+#define EWM1(name, mask)
+#define EWM2(name, mask)
+#define EW1(name, value, d0) [TAPE__EW_##name] = BOTH(name##_value),
+#define EW2(name, value, d0, d1) [TAPE__EW_##name] = BOTH(name##_value),
+#define EW3(name, value, d0, d1, d2) [TAPE__EW_##name] = BOTH(name##_value),
+    .value =
+        {
+#include "elementwise.def"
+        },
+#undef EW1
+#undef EW2
+#undef EW3
+#define EW1(name, value, d0) [TAPE__EW_##name] = {BOTH(name##_d0)},
+#define EW2(name, value, d0, d1) [TAPE__EW_##name] = {BOTH(name##_d0), BOTH(name##_d1)},
+#define EW3(name, value, d0, d1, d2) [TAPE__EW_##name] = {BOTH(name##_d0), BOTH(name##_d1), BOTH(name##_d2)},
+    .derivative =
+        {
+#include "elementwise.def"
+        },
+#undef EW1
+#undef EW2
+#undef EW3
+#undef EWM1
+#undef EWM2
+#define EW1(name, value, d0)
+#define EW2(name, value, d0, d1)
+#define EW3(name, value, d0, d1, d2)
+#define EWM1(name, mask) [TAPE__EWM_##name] = BOTH(name##_mask),
+#define EWM2(name, mask) [TAPE__EWM_##name] = BOTH(name##_mask),
+    .mask =
+        {
+#include "elementwise.def"
+        },
+};

@@ -1,0 +1,23 @@
+/* Knows the name of the instruction set that the including file is compiled for; it does not know what it can do. */
+#ifndef TAPE__ISA_H
+#define TAPE__ISA_H
+
+#if defined(TAPE__ISA_AVX512)
+#define TAPE__ISA avx512
+#elif defined(TAPE__ISA_AVX2)
+#define TAPE__ISA avx2
+#elif defined(TAPE__ISA_SSE2)
+#define TAPE__ISA sse2
+#elif defined(TAPE__ISA_GENERIC)
+#define TAPE__ISA generic
+#else
+#error "a file of lib/kernels is compiled for one instruction set: define TAPE__ISA_..."
+#endif
+
+#define TAPE__PASTE_(a, b) a##_##b
+#define TAPE__PASTE(a, b) TAPE__PASTE_(a, b)
+
+/* The symbol `name` of this instruction set: TAPE__ISA_SYM(tape__ewise) is tape__ewise_avx2. */
+#define TAPE__ISA_SYM(name) TAPE__PASTE(name, TAPE__ISA)
+
+#endif

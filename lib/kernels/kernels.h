@@ -1,0 +1,95 @@
+/* Knows the tables of kernels that each instruction set brings; it does not know how a kernel works or who calls it. */
+#ifndef TAPE__KERNELS_H
+#define TAPE__KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The rows of elementwise.def, in its order: TAPE__EW_tanh. */
+enum tape__ew {
+#define EW1(name, value, d0) TAPE__EW_##name,
+#define EW2(name, value, d0, d1) TAPE__EW_##name,
+#define EW3(name, value, d0, d1, d2) TAPE__EW_##name,
+#define EWM1(name, mask)
+#define EWM2(name, mask)
+#include "elementwise.def"
+#undef EW1
+#undef EW2
+#undef EW3
+#undef EWM1
+#undef EWM2
+    TAPE__EW_COUNT
+};
+
+/* The rows that give a mask of u8, 0 or 1: TAPE__EWM_lt. */
+enum tape__ewm {
+#define EW1(name, value, d0)
+#define EW2(name, value, d0, d1)
+#define EW3(name, value, d0, d1, d2)
+#define EWM1(name, mask) TAPE__EWM_##name,
+#define EWM2(name, mask) TAPE__EWM_##name,
+#include "elementwise.def"
+#undef EW1
+#undef EW2
+#undef EW3
+#undef EWM1
+#undef EWM2
+    TAPE__EWM_COUNT
+};
+
+enum { TAPE__F32, TAPE__F64 };
+
+/* A kernel works on whole vectors: every array it is given holds `n` elements rounded up to the unit, all of them
+   initialised, and it writes so many. The unit is the same on every instruction set, so that results do not depend on
+   it. Pointers need the alignment of one element. */
+enum { TAPE__UNIT_BYTES = 64, TAPE__EWISE_INPUTS = 3 };
+
+/* y[i] = value of the row. x has one entry an input; p the row's parameters, and may be NULL where it has none.
+   y may be one of the inputs, exactly. */
+typedef void tape__ewise_value_fn(size_t n, void *y, const void *const *x, const double *p);
+
+/* gx[i] = local derivative times g[i], a strong zero where g[i] is 0. Arrays that the derivative does not read
+   (tape__ewise_uses) may be NULL. gx may be any of the other arrays, exactly. */
+typedef void tape__ewise_derivative_fn(size_t n, void *gx, const void *g, const void *const *x, const void *y,
+                                       const double *p);
+
+/* mask[i] = 0 or 1, one byte an element. */
+typedef void tape__ewise_mask_fn(size_t n, unsigned char *mask, const void *const *x);
+
+/* Indexed by row, input, dtype. */
+struct tape__ewise_kernels {
+    tape__ewise_value_fn *value[TAPE__EW_COUNT][2];
+    tape__ewise_derivative_fn *derivative[TAPE__EW_COUNT][TAPE__EWISE_INPUTS][2];
+    tape__ewise_mask_fn *mask[TAPE__EWM_COUNT][2];
+};
+
+/* Everything that is compiled once per instruction set; table.c assembles it. */
+struct tape__kernels {
+    const char *isa;
+    bool fma; /* the class of machines whose results are bit-identical: with fused multiply-add, or without */
+    const struct tape__ewise_kernels *ewise;
+};
+
+extern const struct tape__kernels tape__kernels_generic, tape__kernels_sse2, tape__kernels_avx2, tape__kernels_avx512;
+
+/* What a row's value (i < 0) or its derivative for input i reads. */
+enum {
+    TAPE__USES_X0 = 1,
+    TAPE__USES_X1 = 2,
+    TAPE__USES_X2 = 4,
+    TAPE__USES_Y = 8,
+    TAPE__USES_P0 = 16,
+    TAPE__USES_P1 = 32,
+    TAPE__USES_P2 = 64,
+    TAPE__USES_ONE = 128,   /* the derivative is 1: the adjoint passes through */
+    TAPE__USES_ZERO = 256,  /* the derivative is 0 everywhere */
+    TAPE__USES_NOGRAD = 512 /* there is none: the input is a condition */
+};
+unsigned tape__ewise_uses(int ew, int i);
+
+/* How many inputs the row has: 1, 2 or 3. */
+int tape__ewise_inputs(int ew);
+
+const char *tape__ewise_name(int ew);
+
+#endif

@@ -1,0 +1,18 @@
+/* Knows which tables one instruction set brings together; it does not know their contents. */
+#include "isa.h"
+#include "kernels.h"
+
+#define TEXT_(s) #s
+#define TEXT(s) TEXT_(s)
+
+extern const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise);
+
+const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
+    .isa = TEXT(TAPE__ISA),
+#if defined(TAPE__ISA_AVX2) || defined(TAPE__ISA_AVX512)
+    .fma = true,
+#else
+    .fma = false,
+#endif
+    .ewise = &TAPE__ISA_SYM(tape__ewise),
+};

@@ -1,0 +1,51 @@
+/* Knows AVX2 with FMA: what vec.h needs of it. */
+enum { TAPE__FMA = 1 };
+
+typedef __m256 vec_f32;
+typedef __m256d vec_f64;
+typedef int32_t mask_f32 __attribute__((vector_size(32)));
+typedef int64_t mask_f64 __attribute__((vector_size(32)));
+
+#define TAPE__SLEEF_F32(name, accuracy) Sleef_finz_##name##f8_##accuracy##avx2
+#define TAPE__SLEEF_F64(name, accuracy) Sleef_finz_##name##d4_##accuracy##avx2
+
+#define TAPE__NATIVE(T, s)                                                                                             \
+    static inline vec_##T splat_##T(elem_##T a)                                                                        \
+    {                                                                                                                  \
+        return _mm256_set1_##s(a);                                                                                     \
+    }                                                                                                                  \
+    static inline vec_##T sel_##T(mask_##T m, vec_##T a, vec_##T b)                                                    \
+    {                                                                                                                  \
+        return _mm256_blendv_##s(b, a, (vec_##T)m);                                                                    \
+    }                                                                                                                  \
+    static inline int any_##T(mask_##T m)                                                                              \
+    {                                                                                                                  \
+        return _mm256_movemask_##s((vec_##T)m) != 0;                                                                   \
+    }                                                                                                                  \
+    static inline vec_##T sqrt_##T(vec_##T a)                                                                          \
+    {                                                                                                                  \
+        return _mm256_sqrt_##s(a);                                                                                     \
+    }                                                                                                                  \
+    static inline vec_##T fma_##T(vec_##T a, vec_##T b, vec_##T c)                                                     \
+    {                                                                                                                  \
+        return _mm256_fmadd_##s(a, b, c);                                                                              \
+    }                                                                                                                  \
+    static inline vec_##T floor_##T(vec_##T a)                                                                         \
+    {                                                                                                                  \
+        return _mm256_round_##s(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);                                         \
+    }                                                                                                                  \
+    static inline vec_##T ceil_##T(vec_##T a)                                                                          \
+    {                                                                                                                  \
+        return _mm256_round_##s(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);                                         \
+    }                                                                                                                  \
+    static inline vec_##T trunc_##T(vec_##T a)                                                                         \
+    {                                                                                                                  \
+        return _mm256_round_##s(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);                                            \
+    }                                                                                                                  \
+    static inline vec_##T rint_##T(vec_##T a)                                                                          \
+    {                                                                                                                  \
+        return _mm256_round_##s(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);                                     \
+    }
+TAPE__NATIVE(f32, ps)
+TAPE__NATIVE(f64, pd)
+#undef TAPE__NATIVE

@@ -1,0 +1,52 @@
+/* Knows no instruction set: what vec.h needs, in the compiler's portable vectors of 16 bytes. */
+enum { TAPE__FMA = 0 };
+
+typedef float vec_f32 __attribute__((vector_size(16)));
+typedef double vec_f64 __attribute__((vector_size(16)));
+typedef int32_t mask_f32 __attribute__((vector_size(16)));
+typedef int64_t mask_f64 __attribute__((vector_size(16)));
+
+#if TAPE__SLEEF
+#error "the portable vectors have no counterpart in SLEEF: build them with TAPE__SLEEF=0"
+#endif
+
+static inline vec_f32 splat_f32(float a)
+{
+    return (vec_f32){a, a, a, a};
+}
+
+static inline vec_f64 splat_f64(double a)
+{
+    return (vec_f64){a, a};
+}
+
+static inline int any_f32(mask_f32 m)
+{
+    return (m[0] | m[1] | m[2] | m[3]) != 0;
+}
+
+static inline int any_f64(mask_f64 m)
+{
+    return (m[0] | m[1]) != 0;
+}
+
+static inline vec_f32 sqrt_f32(vec_f32 a)
+{
+    for (int i = 0; i < 4; i++)
+        a[i] = sqrtf(a[i]);
+    return a;
+}
+
+static inline vec_f64 sqrt_f64(vec_f64 a)
+{
+    for (int i = 0; i < 2; i++)
+        a[i] = sqrt(a[i]);
+    return a;
+}
+
+#define T f32
+#include "vec_round.h"
+#undef T
+#define T f64
+#include "vec_round.h"
+#undef T
