@@ -9,26 +9,26 @@
 
 /* `rows` rows of n elements. layer_norm: y = (x - mean) rstd w + b with rstd = 1 / sqrt(variance + eps), the variance
    divided by n. rms_norm: y = x rstd w with rstd = 1 / sqrt(mean of squares + eps); mean and b are NULL there. */
-typedef struct tape__norm {
+typedef struct tape__norm_args {
     int64_t rows, n;
     double eps;
     const void *x;
     const void *w, *b; /* n elements each; NULL for 1 and 0 */
     void *y;
     void *mean, *rstd; /* one a row; the derivative needs them */
-} tape__norm;
+} tape__norm_args;
 
 /* Gradients; any of gx, gw, gb may be NULL. Where the matching flag is set they are added to what is there. w is NULL
    for 1. mean is NULL for rms_norm. gx may be g. */
-typedef struct tape__norm_vjp {
+typedef struct tape__norm_vjp_args {
     int64_t rows, n;
     const void *x, *w, *mean, *rstd, *g;
     void *gx, *gw, *gb;
     bool add_gx, add_gw, add_gb;
-} tape__norm_vjp;
+} tape__norm_vjp_args;
 
-typedef void tape__norm_fn(const struct tape__parallel *p, const tape__norm *args);
-typedef void tape__norm_vjp_fn(const struct tape__parallel *p, const tape__norm_vjp *args);
+typedef void tape__norm_fn(const struct tape__parallel *p, const tape__norm_args *args);
+typedef void tape__norm_vjp_fn(const struct tape__parallel *p, const tape__norm_vjp_args *args);
 
 /* Indexed by TAPE__F32, TAPE__F64. The same bits for every number of threads. */
 struct tape__norm_kernels {
