@@ -17,7 +17,8 @@ set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g" CACHE STRING "Flags of debug builds")
 
 add_library(tape-flags INTERFACE)
 target_compile_definitions(tape-flags INTERFACE _DEFAULT_SOURCE _POSIX_C_SOURCE=200809L)
-target_compile_options(tape-flags INTERFACE
+# Nobody may replace one of our functions at run time, so the compiler may inline the exported ones too.
+target_compile_options(tape-flags INTERFACE -fno-semantic-interposition
   -ffp-contract=off -fno-math-errno -Wall -Wextra -Wpedantic -Wshadow -Wconversion
   $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>)
 if(TAPE_WERROR)
