@@ -13,9 +13,15 @@ enum {
     ATTEMPT_SHIFT = 48
 };
 
-static uint32_t low(uint64_t x) { return (uint32_t)x; }
+static uint32_t low(uint64_t x)
+{
+    return (uint32_t)x;
+}
 
-static uint32_t high(uint64_t x) { return (uint32_t)(x >> 32); }
+static uint32_t high(uint64_t x)
+{
+    return (uint32_t)(x >> 32);
+}
 
 /* Rounds over `lanes` blocks, word j of block l at c[j][l]. */
 static inline void philox_rounds(int lanes, uint32_t c[4][LANES], uint32_t k0, uint32_t k1)
@@ -124,7 +130,10 @@ static inline double uniform53(uint32_t first, uint32_t second)
     return (double)(int64_t)(word >> 11) * 0x1p-53;
 }
 
-static inline float uniform24(uint32_t word) { return (float)(int32_t)(word >> 8) * 0x1p-24f; }
+static inline float uniform24(uint32_t word)
+{
+    return (float)(int32_t)(word >> 8) * 0x1p-24f;
+}
 
 /* One draw: what parallel iterations share. */
 struct draw {

@@ -1,0 +1,160 @@
+/* Knows how to copy elements between layouts at the speed of memory: rows, transposed tiles, and what is neither. It
+   does not know what an element means. */
+#include "copy.h"
+
+#include <string.h>
+
+#include "walk.h"
+
+/* Elements may be read as the unsigned integer of their size, whatever they are. */
+typedef uint8_t __attribute__((may_alias)) item_1;
+typedef uint32_t __attribute__((may_alias)) item_4;
+typedef uint64_t __attribute__((may_alias)) item_8;
+
+enum {
+    PARALLEL_BYTES = 1 << 17, /* of one parallel iteration: a smaller copy is not worth a second thread */
+    PIECE = 1 << 14,          /* elements of a long row that are copied at once */
+    TILE = 64,                /* a transposed tile is TILE x TILE elements: few pages, and lines are used whole */
+    LINE = 64
+};
+
+struct copy {
+    size_t item_size;
+    const char *x;
+    char *y;
+    int64_t n, x_stride, y_stride; /* of the inner axis, and its pieces */
+    int64_t piece;
+    int64_t m, y_stride_m; /* of the axis along which x is contiguous, for tiles */
+};
+
+static int64_t at_most(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+#define DEFINE_STRIDED(bytes)                                                                                          \
+    static void strided_##bytes(int64_t n, item_##bytes *y, int64_t y_stride, const item_##bytes *x, int64_t x_stride) \
+    {                                                                                                                  \
+        if (x_stride == 0 && y_stride == 1)                                                                            \
+            for (int64_t i = 0; i < n; i++)                                                                            \
+                y[i] = *x;                                                                                             \
+        else                                                                                                           \
+            for (int64_t i = 0; i < n; i++)                                                                            \
+                y[i * y_stride] = x[i * x_stride];                                                                     \
+    }
+DEFINE_STRIDED(1)
+DEFINE_STRIDED(4)
+DEFINE_STRIDED(8)
+
+/* y[i * ys + j] = x[j * xs + i] for i < m, j < n, one line of x at a time: each line is read once, whole, so strides
+   that are a power of two do no harm. */
+#define DEFINE_TILE(bytes)                                                                                             \
+    static void tile_##bytes(int64_t m, int64_t n, item_##bytes *y, int64_t y_stride, const item_##bytes *x,           \
+                             int64_t x_stride)                                                                         \
+    {                                                                                                                  \
+        enum { SIDE = LINE / bytes };                                                                                  \
+        item_##bytes kept[SIDE][SIDE];                                                                                 \
+        for (int64_t i = 0; i < m; i += SIDE)                                                                          \
+            for (int64_t j = 0; j < n; j += SIDE) {                                                                    \
+                int64_t rows = at_most(SIDE, m - i), columns = at_most(SIDE, n - j);                                   \
+                for (int64_t c = 0; c < columns; c++)                                                                  \
+                    memcpy(kept[c], &x[(j + c) * x_stride + i], (size_t)rows *bytes);                                  \
+                for (int64_t r = 0; r < rows; r++)                                                                     \
+                    for (int64_t c = 0; c < columns; c++)                                                              \
+                        y[(i + r) * y_stride + j + c] = kept[c][r];                                                    \
+            }                                                                                                          \
+    }
+DEFINE_TILE(1)
+DEFINE_TILE(4)
+DEFINE_TILE(8)
+
+static void visit_row(void *arg, int64_t x, int64_t y, const int64_t *index)
+{
+    const struct copy *c = arg;
+    (void)index;
+    memcpy(c->y + y * (int64_t)c->item_size, c->x + x * (int64_t)c->item_size, (size_t)c->n * c->item_size);
+}
+
+/* The last axis of the walk counts pieces of the row. */
+static void visit_strided(void *arg, int64_t x, int64_t y, const int64_t *index)
+{
+    const struct copy *c = arg;
+    int64_t n = at_most(PIECE, c->n - index[c->piece] * PIECE);
+    const char *from = c->x + x * (int64_t)c->item_size;
+    char *to = c->y + y * (int64_t)c->item_size;
+    if (c->x_stride == 1 && c->y_stride == 1)
+        memcpy(to, from, (size_t)n * c->item_size);
+    else if (c->item_size == 1)
+        strided_1(n, (item_1 *)to, c->y_stride, (const item_1 *)from, c->x_stride);
+    else if (c->item_size == 4)
+        strided_4(n, (item_4 *)to, c->y_stride, (const item_4 *)from, c->x_stride);
+    else
+        strided_8(n, (item_8 *)to, c->y_stride, (const item_8 *)from, c->x_stride);
+}
+
+/* The last two axes of the walk count tiles. */
+static void visit_tile(void *arg, int64_t x, int64_t y, const int64_t *index)
+{
+    const struct copy *c = arg;
+    int64_t m = at_most(TILE, c->m - index[c->piece] * TILE), n = at_most(TILE, c->n - index[c->piece + 1] * TILE);
+    const char *from = c->x + x * (int64_t)c->item_size;
+    char *to = c->y + y * (int64_t)c->item_size;
+    if (c->item_size == 1)
+        tile_1(m, n, (item_1 *)to, c->y_stride_m, (const item_1 *)from, c->x_stride);
+    else if (c->item_size == 4)
+        tile_4(m, n, (item_4 *)to, c->y_stride_m, (const item_4 *)from, c->x_stride);
+    else
+        tile_8(m, n, (item_8 *)to, c->y_stride_m, (const item_8 *)from, c->x_stride);
+}
+
+/* The axis, other than the last, along which x is contiguous; -1 where a transposed copy would not pay. */
+static int transposed_axis(const tape__walk *w)
+{
+    int last = w->rank - 1;
+    if (w->y_stride[last] != 1 || w->x_stride[last] == 0 || w->size[last] < 4)
+        return -1;
+    for (int k = last - 1; k >= 0; k--)
+        if (w->x_stride[k] == 1 && w->size[k] >= 4)
+            return k;
+    return -1;
+}
+
+static void copy_tiles(const struct tape__parallel *p, struct copy *c, tape__walk *w, int axis)
+{
+    c->m = w->size[axis];
+    c->y_stride_m = w->y_stride[axis];
+    tape__walk_drop(w, w->rank - 1);
+    tape__walk_drop(w, axis);
+    c->piece = w->rank;
+    tape__walk_push_pieces(w, c->m, TILE, 1, c->y_stride_m);
+    tape__walk_push_pieces(w, c->n, TILE, c->x_stride, 1);
+    int64_t elements = at_most(c->m, TILE) * at_most(c->n, TILE);
+    tape__walk_run(p, w, PARALLEL_BYTES / (elements * (int64_t)c->item_size), visit_tile, c);
+}
+
+void tape__copy(const struct tape__parallel *p, size_t item_size, int rank, const int64_t *size, const void *x,
+                const int64_t *x_stride, void *y, const int64_t *y_stride)
+{
+    tape__walk w = tape__walk_make(rank, size, x_stride, y_stride);
+    if (w.rank == 0) {
+        memcpy(y, x, item_size);
+        return;
+    }
+    if (tape__walk_count(&w) == 0)
+        return;
+    int last = w.rank - 1, axis = -1;
+    struct copy c = {.item_size = item_size, .x = x, .y = y, .n = w.size[last]};
+    c.x_stride = w.x_stride[last];
+    c.y_stride = w.y_stride[last];
+    if (c.x_stride != 1 && (axis = transposed_axis(&w)) >= 0) {
+        copy_tiles(p, &c, &w, axis);
+        return;
+    }
+    bool row = c.x_stride == 1 && c.y_stride == 1 && c.n <= PIECE;
+    tape__walk_drop(&w, last);
+    c.piece = w.rank;
+    if (!row)
+        tape__walk_push_pieces(&w, c.n, PIECE, c.x_stride, c.y_stride);
+    int64_t bytes = at_most(c.n, PIECE) * (int64_t)item_size;
+    tape__walk_run(p, &w, PARALLEL_BYTES / bytes, row ? visit_row : visit_strided, &c);
+}
