@@ -37,8 +37,6 @@ enum tape__ewm {
     TAPE__EWM_COUNT
 };
 
-enum { TAPE__F32, TAPE__F64 };
-
 /* A kernel works on whole vectors: every array it is given holds `n` elements rounded up to the unit, all of them
    initialised, and it writes so many. The unit is the same on every instruction set, so that results do not depend on
    it. Pointers need the alignment of one element. */
@@ -56,7 +54,7 @@ typedef void tape__ewise_derivative_fn(size_t n, void *gx, const void *g, const 
 /* mask[i] = 0 or 1, one byte an element. */
 typedef void tape__ewise_mask_fn(size_t n, unsigned char *mask, const void *const *x);
 
-/* Indexed by row, input, dtype. */
+/* Indexed by row, input, dtype (TAPE_F32, TAPE_F64). */
 struct tape__ewise_kernels {
     tape__ewise_value_fn *value[TAPE__EW_COUNT][2];
     tape__ewise_derivative_fn *derivative[TAPE__EW_COUNT][TAPE__EWISE_INPUTS][2];
@@ -89,6 +87,7 @@ unsigned tape__ewise_uses(int ew, int i);
 
 /* How many inputs the row has: 1, 2 or 3. */
 int tape__ewise_inputs(int ew);
+int tape__ewise_mask_inputs(int ewm);
 
 const char *tape__ewise_name(int ew);
 

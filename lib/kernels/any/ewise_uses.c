@@ -115,6 +115,28 @@ int tape__ewise_inputs(int ew)
     return inputs[ew];
 }
 
+int tape__ewise_mask_inputs(int ewm)
+{
+    static const unsigned char inputs[TAPE__EWM_COUNT] = {
+#define EW1(name, value, d0)
+#define EW2(name, value, d0, d1)
+#define EW3(name, value, d0, d1, d2)
+#undef EWM1
+#undef EWM2
+#define EWM1(name, mask) 1,
+#define EWM2(name, mask) 2,
+#include "../elementwise.def"
+#undef EW1
+#undef EW2
+#undef EW3
+#undef EWM1
+#undef EWM2
+#define EWM1(name, mask)
+#define EWM2(name, mask)
+    };
+    return inputs[ewm];
+}
+
 const char *tape__ewise_name(int ew)
 {
     static const char *const names[TAPE__EW_COUNT] = {

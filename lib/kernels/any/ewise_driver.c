@@ -1,0 +1,347 @@
+/* Knows how to bring tensors of any layout to kernels that see contiguous whole vectors: broadcasts, strides, tails,
+   accumulation and threads. It does not know what a kernel computes. */
+#include "ewise_driver.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum {
+    OPERANDS = TAPE__EWISE_INPUTS + 2,
+    OUTPUT = TAPE__EWISE_INPUTS, /* y, as an operand of a derivative */
+    ADJOINT,
+    BLOCK_BYTES = 2048, /* a block of every operand and of the result stays in the first-level cache */
+    CHUNK = 16384,      /* elements a thread takes at a time */
+    SERIAL = 2 * CHUNK  /* below this many elements, threads cost more than they bring */
+};
+
+enum reading {
+    ABSENT,
+    DIRECT, /* contiguous in the order of the loop */
+    SPLAT,  /* the same element everywhere */
+    GATHER  /* anything else: copied to a buffer block by block */
+};
+
+struct operand {
+    const char *data;
+    enum reading reading;
+    size_t item;                   /* bytes of an element where it lies: 1 for a condition */
+    int64_t stride[TAPE_MAX_RANK]; /* of the collapsed axes, if gathered */
+};
+
+struct loop {
+    const struct tape__kernels *kernels;
+    /* one of three */
+    tape__ewise_value_fn *value;
+    tape__ewise_derivative_fn *derivative;
+    tape__ewise_mask_fn *mask;
+    tape__ewise_value_fn *add; /* if the result is accumulated */
+    const double *params;
+    char *result;
+    size_t item, result_item;
+    int64_t count;
+    int rank; /* axes that are left for the gathered operands */
+    int64_t size[TAPE_MAX_RANK];
+    struct operand operand[OPERANDS];
+};
+
+union buffer {
+    _Alignas(TAPE__UNIT_BYTES) char bytes[BLOCK_BYTES];
+    float f32[BLOCK_BYTES / sizeof(float)];
+    double f64[BLOCK_BYTES / sizeof(double)];
+};
+
+static void call(const struct loop *loop, size_t n, void *result, const void *const *data)
+{
+    if (loop->derivative)
+        loop->derivative(n, result, data[ADJOINT], data, data[OUTPUT], loop->params);
+    else if (loop->value)
+        loop->value(n, result, data, loop->params);
+    else
+        loop->mask(n, result, data);
+}
+
+static void copy_run(char *to, const char *from, int64_t n, size_t item, int64_t stride)
+{
+    if (stride == 1) {
+        memcpy(to, from, (size_t)n * item);
+        return;
+    }
+    stride *= (int64_t)item;
+    if (item == sizeof(float)) {
+        for (int64_t i = 0; i < n; i++)
+            memcpy(to + i * (int64_t)sizeof(float), from + i * stride, sizeof(float));
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            memcpy(to + i * (int64_t)sizeof(double), from + i * stride, sizeof(double));
+    }
+}
+
+static void condition_run(char *to, const char *from, int64_t n, size_t item, int64_t stride)
+{
+    if (item == sizeof(float)) {
+        for (int64_t i = 0; i < n; i++) {
+            float truth = from[i * stride] != 0;
+            memcpy(to + i * (int64_t)sizeof truth, &truth, sizeof truth);
+        }
+    } else {
+        for (int64_t i = 0; i < n; i++) {
+            double truth = from[i * stride] != 0;
+            memcpy(to + i * (int64_t)sizeof truth, &truth, sizeof truth);
+        }
+    }
+}
+
+static void fetch_run(char *to, const struct operand *x, int64_t offset, int64_t n, size_t item, int64_t stride)
+{
+    const char *from = x->data + offset * (int64_t)x->item;
+    if (x->item == item)
+        copy_run(to, from, n, item, stride);
+    else
+        condition_run(to, from, n, item, stride);
+}
+
+/* Elements [begin, begin + n) of x in the order of the loop. */
+static void gather(const struct loop *loop, const struct operand *x, char *to, int64_t begin, int64_t n)
+{
+    int64_t index[TAPE_MAX_RANK], offset = 0;
+    for (int d = loop->rank - 1; d >= 0; d--) {
+        index[d] = begin % loop->size[d];
+        begin /= loop->size[d];
+        offset += index[d] * x->stride[d];
+    }
+    const int last = loop->rank - 1;
+    while (n > 0) {
+        int64_t run = loop->size[last] - index[last];
+        if (run > n)
+            run = n;
+        fetch_run(to, x, offset, run, loop->item, x->stride[last]);
+        to += run * (int64_t)loop->item;
+        n -= run;
+        index[last] += run;
+        offset += run * x->stride[last];
+        for (int d = last; d > 0 && index[d] == loop->size[d]; d--) {
+            offset += x->stride[d - 1] - index[d] * x->stride[d];
+            index[d] = 0;
+            index[d - 1]++;
+        }
+    }
+}
+
+/* Repeats element n - 1 up to the end of its unit. */
+static void pad(union buffer *buffer, size_t item, int64_t n)
+{
+    const size_t end = ((size_t)n * item + TAPE__UNIT_BYTES - 1) / TAPE__UNIT_BYTES * TAPE__UNIT_BYTES;
+    for (size_t at = (size_t)n * item; at < end; at += item)
+        memcpy(buffer->bytes + at, buffer->bytes + at - item, item);
+}
+
+static void splat(const struct loop *loop, const struct operand *x, union buffer *buffer, int64_t n)
+{
+    const int64_t unit = TAPE__UNIT_BYTES / (int64_t)loop->item, whole = (n + unit - 1) / unit * unit;
+    fetch_run(buffer->bytes, x, 0, 1, loop->item, 1);
+    if (loop->item == sizeof(float)) {
+        for (int64_t i = 1; i < whole; i++)
+            buffer->f32[i] = buffer->f32[0];
+    } else {
+        for (int64_t i = 1; i < whole; i++)
+            buffer->f64[i] = buffer->f64[0];
+    }
+}
+
+/* Elements [begin, begin + n), at most a block of them if anything is buffered. A part of a unit is always buffered, so
+   that nothing outside the operands is touched. */
+static void run_block(const struct loop *loop, union buffer *buffers, int64_t begin, int64_t n, bool part)
+{
+    const void *data[OPERANDS] = {NULL};
+    for (int k = 0; k < OPERANDS; k++) {
+        const struct operand *x = &loop->operand[k];
+        if (x->reading == ABSENT)
+            continue;
+        data[k] = buffers[k].bytes;
+        if (x->reading == GATHER)
+            gather(loop, x, buffers[k].bytes, begin, n);
+        else if (x->reading == DIRECT && part)
+            memcpy(buffers[k].bytes, x->data + begin * (int64_t)loop->item, (size_t)n * loop->item);
+        else if (x->reading == DIRECT)
+            data[k] = x->data + begin * (int64_t)loop->item;
+        if (part && x->reading != SPLAT)
+            pad(&buffers[k], loop->item, n);
+    }
+    char *result = loop->result + begin * (int64_t)loop->result_item, *scratch = buffers[OPERANDS].bytes;
+    if (!part && !loop->add) {
+        call(loop, (size_t)n, result, data);
+        return;
+    }
+    call(loop, (size_t)n, scratch, data);
+    if (!loop->add) {
+        memcpy(result, scratch, (size_t)n * loop->result_item);
+    } else if (!part) {
+        loop->add((size_t)n, result, (const void *const[]){result, scratch}, NULL);
+    } else {
+        char *sum = buffers[0].bytes;
+        memcpy(sum, result, (size_t)n * loop->item);
+        pad(&buffers[0], loop->item, n);
+        loop->add((size_t)n, sum, (const void *const[]){sum, scratch}, NULL);
+        memcpy(result, sum, (size_t)n * loop->item);
+    }
+}
+
+static void run_range(const struct loop *loop, int64_t begin, int64_t end)
+{
+    union buffer buffers[OPERANDS + 1];
+    const int64_t unit = TAPE__UNIT_BYTES / (int64_t)loop->item, part = (end - begin) % unit;
+    int64_t block = BLOCK_BYTES / (int64_t)loop->item;
+    bool buffered = loop->add != NULL;
+    for (int k = 0; k < OPERANDS; k++) {
+        const struct operand *x = &loop->operand[k];
+        buffered |= x->reading == SPLAT || x->reading == GATHER;
+        if (x->reading == SPLAT)
+            splat(loop, x, &buffers[k], end - begin < block ? end - begin : block);
+    }
+    if (!buffered)
+        block = loop->count;
+    const int64_t whole = end - part;
+    while (begin < whole) {
+        int64_t n = whole - begin < block ? whole - begin : block;
+        run_block(loop, buffers, begin, n, false);
+        begin += n;
+    }
+    if (part)
+        run_block(loop, buffers, begin, part, true);
+}
+
+static void run_chunk(void *arg, int64_t i)
+{
+    const struct loop *loop = arg;
+    int64_t begin = i * CHUNK, end = begin + CHUNK;
+    run_range(loop, begin, end < loop->count ? end : loop->count);
+}
+
+static void run(struct loop *loop, const struct tape__parallel *p)
+{
+    if (p && loop->count >= SERIAL)
+        tape__parallel_for(p, (loop->count + CHUNK - 1) / CHUNK, run_chunk, loop);
+    else
+        run_range(loop, 0, loop->count);
+}
+
+static void add_operand(struct loop *loop, int rank, const int64_t *size, int k, const void *data, size_t item,
+                        const int64_t *stride)
+{
+    struct operand *x = &loop->operand[k];
+    x->data = data;
+    x->item = item;
+    if (!data)
+        return;
+    bool dense = item == loop->item, still = true;
+    int64_t step = 1;
+    for (int d = rank - 1; d >= 0; d--) {
+        if (size[d] == 1)
+            continue;
+        dense &= stride[d] == step;
+        still &= stride[d] == 0;
+        step *= size[d];
+    }
+    x->reading = still ? SPLAT : dense ? DIRECT : GATHER;
+    if (step == 1 && item == loop->item)
+        x->reading = DIRECT;
+    if (x->reading == GATHER)
+        memcpy(x->stride, stride, (size_t)rank * sizeof *stride);
+}
+
+/* Merges axes that every gathered operand walks through as if they were one. */
+static void collapse(struct loop *loop, int rank, const int64_t *size)
+{
+    int axes = 0;
+    for (int d = 0; d < rank; d++) {
+        if (size[d] == 1)
+            continue;
+        bool merges = axes > 0;
+        for (int k = 0; k < OPERANDS; k++) {
+            struct operand *x = &loop->operand[k];
+            if (x->reading == GATHER)
+                merges &= axes > 0 && x->stride[axes - 1] == x->stride[d] * size[d];
+        }
+        axes += !merges;
+        loop->size[axes - 1] = merges ? loop->size[axes - 1] * size[d] : size[d];
+        for (int k = 0; k < OPERANDS; k++)
+            loop->operand[k].stride[axes - 1] = loop->operand[k].stride[d];
+    }
+    loop->rank = axes;
+}
+
+static int64_t product(int rank, const int64_t *size)
+{
+    int64_t n = 1;
+    for (int d = 0; d < rank; d++)
+        n *= size[d];
+    return n;
+}
+
+static void add_inputs(struct loop *loop, int n, int rank, const int64_t *size, const void *const *x,
+                       const int64_t *const *x_stride, bool condition)
+{
+    for (int k = 0; k < n; k++)
+        add_operand(loop, rank, size, k, x[k], condition && k == 0 ? 1 : loop->item, x_stride[k]);
+}
+
+static size_t item_size(int dtype)
+{
+    assert(dtype == TAPE_F32 || dtype == TAPE_F64);
+    return dtype == TAPE_F32 ? sizeof(float) : sizeof(double);
+}
+
+void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int dtype, int rank,
+                       const int64_t *size, void *y, const void *const *x, const int64_t *const *x_stride,
+                       const double *params)
+{
+    const size_t item = item_size(dtype);
+    struct loop loop = {.value = kernels->ewise->value[ew][dtype],
+                        .params = params,
+                        .result = y,
+                        .item = item,
+                        .result_item = item,
+                        .count = product(rank, size)};
+    if (loop.count == 0)
+        return;
+    add_inputs(&loop, tape__ewise_inputs(ew), rank, size, x, x_stride, ew == TAPE__EW_where);
+    collapse(&loop, rank, size);
+    run(&loop, p);
+}
+
+void tape__ewise_derivative(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int i,
+                            int dtype, int rank, const int64_t *size, void *gx, bool accumulate, const void *g,
+                            const int64_t *g_stride, const void *const *x, const int64_t *const *x_stride,
+                            const void *y, const double *params)
+{
+    const size_t item = item_size(dtype);
+    struct loop loop = {.derivative = kernels->ewise->derivative[ew][i][dtype],
+                        .add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL,
+                        .params = params,
+                        .result = gx,
+                        .item = item,
+                        .result_item = item,
+                        .count = product(rank, size)};
+    if (loop.count == 0)
+        return;
+    add_inputs(&loop, tape__ewise_inputs(ew), rank, size, x, x_stride, ew == TAPE__EW_where);
+    loop.operand[OUTPUT] = (struct operand){.data = y, .item = item, .reading = y ? DIRECT : ABSENT};
+    add_operand(&loop, rank, size, ADJOINT, g, item, g_stride);
+    collapse(&loop, rank, size);
+    run(&loop, p);
+}
+
+void tape__ewise_mask(const struct tape__kernels *kernels, const struct tape__parallel *p, int ewm, int dtype, int rank,
+                      const int64_t *size, unsigned char *mask, const void *const *x, const int64_t *const *x_stride)
+{
+    struct loop loop = {.mask = kernels->ewise->mask[ewm][dtype],
+                        .result = (char *)mask,
+                        .item = item_size(dtype),
+                        .result_item = 1,
+                        .count = product(rank, size)};
+    if (loop.count == 0)
+        return;
+    add_inputs(&loop, tape__ewise_mask_inputs(ewm), rank, size, x, x_stride, false);
+    collapse(&loop, rank, size);
+    run(&loop, p);
+}

@@ -1,0 +1,31 @@
+/* Knows the interface of elementwise loops over whole tensors. */
+#ifndef TAPE__EWISE_DRIVER_H
+#define TAPE__EWISE_DRIVER_H
+
+#include "../kernels.h"
+#include "base.h"
+#include "parallel.h"
+
+/* All loops run over `size`, in row-major order; results are contiguous in that order. x and x_stride have one entry an
+   input; strides are in elements and may be 0 (broadcast) or negative; an input that is not read may be NULL. dtype is
+   TAPE_F32 or TAPE_F64 for values, inputs and adjoints, except that where's condition, its input 0, is u8. A result may
+   be one of the inputs if that one is contiguous; else they do not overlap. The bits do not depend on the layout or on
+   the threads. p NULL: serial. */
+
+/* y = value of the row. */
+void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int dtype, int rank,
+                       const int64_t *size, void *y, const void *const *x, const int64_t *const *x_stride,
+                       const double *params);
+
+/* gx = (accumulate: gx +=) the row's derivative for input i times the adjoint g, 0 where g is 0. y, the row's result,
+   is contiguous. */
+void tape__ewise_derivative(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int i,
+                            int dtype, int rank, const int64_t *size, void *gx, bool accumulate, const void *g,
+                            const int64_t *g_stride, const void *const *x, const int64_t *const *x_stride,
+                            const void *y, const double *params);
+
+/* mask = 0 or 1 by the row. The inputs are of dtype. */
+void tape__ewise_mask(const struct tape__kernels *kernels, const struct tape__parallel *p, int ewm, int dtype, int rank,
+                      const int64_t *size, unsigned char *mask, const void *const *x, const int64_t *const *x_stride);
+
+#endif
