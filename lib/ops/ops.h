@@ -6,22 +6,24 @@
 
 /* kind: the public function's shape. x, a, b, c are tensors, p and s numbers. */
 enum tape__op_kind {
-    TAPE__KIND_UNARY,           /* tape_NAME(x) */
-    TAPE__KIND_UNARY1,          /* tape_NAME(x, p0) */
-    TAPE__KIND_UNARY2,          /* tape_NAME(x, p0, p1) */
-    TAPE__KIND_UNARY3,          /* tape_NAME(x, p0, p1, p2) */
-    TAPE__KIND_BINARY,          /* tape_NAME(a, b), tape_NAME_scalar(a, s), tape_scalar_NAME(s, b) */
-    TAPE__KIND_BINARY1,         /* tape_NAME(a, b, p0) */
-    TAPE__KIND_BINARY_INTERNAL, /* tape__NAME(a, b) */
-    TAPE__KIND_TERNARY,         /* tape_NAME(a, b, c) */
-    TAPE__KIND_TERNARY1,        /* tape_NAME(a, b, c, p0) */
-    TAPE__KIND_WHERE,           /* tape_where(mask, a, b) */
-    TAPE__KIND_COMPARE,         /* like BINARY, any dtype, gives u8 */
-    TAPE__KIND_LOGIC,           /* tape_NAME(a, b), any dtype, gives u8 */
-    TAPE__KIND_TEST,            /* tape_NAME(x), any dtype, gives u8 */
-    TAPE__KIND_GENERAL,         /* a function of its own; NAME_forward and NAME_vjp in its family's file */
-    TAPE__KIND_NOVJP,           /* GENERAL without a derivative: NAME_forward only; flags say TAPE__NO_GRADIENT */
-    TAPE__KIND_COMPOSITE        /* a function of its own, written with other ops */
+    TAPE__KIND_UNARY,             /* tape_NAME(x) */
+    TAPE__KIND_UNARY1,            /* tape_NAME(x, p0) */
+    TAPE__KIND_UNARY2,            /* tape_NAME(x, p0, p1) */
+    TAPE__KIND_UNARY3,            /* tape_NAME(x, p0, p1, p2) */
+    TAPE__KIND_BINARY,            /* tape_NAME(a, b), tape_NAME_scalar(a, s), tape_scalar_NAME(s, b) */
+    TAPE__KIND_BINARY1,           /* tape_NAME(a, b, p0) */
+    TAPE__KIND_BINARY_INTERNAL,   /* tape__NAME(a, b) */
+    TAPE__KIND_BINARY1_INTERNAL,  /* tape__NAME(a, b, p0) */
+    TAPE__KIND_TERNARY,           /* tape_NAME(a, b, c) */
+    TAPE__KIND_TERNARY1,          /* tape_NAME(a, b, c, p0) */
+    TAPE__KIND_TERNARY1_INTERNAL, /* tape__NAME(a, b, c, p0) */
+    TAPE__KIND_WHERE,             /* tape_where(mask, a, b) */
+    TAPE__KIND_COMPARE,           /* like BINARY, any dtype, gives u8 */
+    TAPE__KIND_LOGIC,             /* tape_NAME(a, b), any dtype, gives u8 */
+    TAPE__KIND_TEST,              /* tape_NAME(x), any dtype, gives u8 */
+    TAPE__KIND_GENERAL,           /* a function of its own; NAME_forward and NAME_vjp in its family's file */
+    TAPE__KIND_NOVJP,             /* GENERAL without a derivative: NAME_forward only; flags say TAPE__NO_GRADIENT */
+    TAPE__KIND_COMPOSITE          /* a function of its own, written with other ops */
 };
 
 enum tape__op_index {
@@ -45,8 +47,11 @@ extern const tape__op tape__ops[TAPE__OP_COUNT];
 #define TAPE__DECLARE_BINARY(name)
 #define TAPE__DECLARE_BINARY1(name)
 #define TAPE__DECLARE_BINARY_INTERNAL(name) tape_tensor tape__##name(tape_tensor a, tape_tensor b);
+#define TAPE__DECLARE_BINARY1_INTERNAL(name) tape_tensor tape__##name(tape_tensor a, tape_tensor b, double p0);
 #define TAPE__DECLARE_TERNARY(name)
 #define TAPE__DECLARE_TERNARY1(name)
+#define TAPE__DECLARE_TERNARY1_INTERNAL(name)                                                                          \
+    tape_tensor tape__##name(tape_tensor a, tape_tensor b, tape_tensor c, double p0);
 #define TAPE__DECLARE_WHERE(name)
 #define TAPE__DECLARE_COMPARE(name)
 #define TAPE__DECLARE_LOGIC(name)
