@@ -4,7 +4,7 @@
 
 #include "base.h"
 
-#define TAPE__SIZE_CLASSES 160 /* four per doubling, from 16 bytes up */
+#define TAPE__SIZE_CLASSES 236 /* four per doubling, from 16 bytes up */
 
 typedef struct tape__chunk {
     unsigned char *base;
@@ -15,6 +15,7 @@ typedef struct tape__chunk {
 typedef struct tape__arena_position {
     uint32_t chunk;
     size_t used;
+    size_t filled;
 } tape__arena_position;
 
 typedef struct tape__arena {
@@ -23,9 +24,8 @@ typedef struct tape__arena {
     tape__memory *memory;
     tape__chunk *chunks;
     uint32_t chunk_count, chunk_capacity, current;
-    size_t filled; /* bytes in the chunks before the current one */
-    size_t peak;
-    size_t free_bytes;                          /* in the free lists */
+    size_t filled;     /* bytes in the chunks before the current one */
+    size_t free_bytes; /* in the free lists */
     void *free_lists[TAPE__SIZE_CLASSES];
 } tape__arena;
 
@@ -45,5 +45,8 @@ void tape__arena_rewind(tape__arena *arena, tape__arena_position position);
 bool tape__arena_reserve(tape__arena *arena, size_t bytes);
 
 size_t tape__arena_in_use(const tape__arena *arena);
+
+/* True if the block was taken before the position. */
+bool tape__arena_before(const tape__arena *arena, const void *block, tape__arena_position position);
 
 #endif

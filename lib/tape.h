@@ -19,11 +19,11 @@ typedef struct tape__call tape__call;
 typedef struct tape__vjp tape__vjp;
 
 enum tape__op_flags {
-    TAPE__NO_GRADIENT = 1,    /* declared as having no derivative: nothing flows through */
-    TAPE__LINEAR = 2,         /* linear in its float inputs: the tangent is the op of the tangents */
-    TAPE__TAKES_ABSENT = 4,   /* the VJP handles absent cotangents of some outputs itself */
-    TAPE__COMPOSITE = 8,      /* written with other ops; never recorded under its own name */
-    TAPE__SAVES_0 = 16,       /* the VJP reads the value of input 0 ... */
+    TAPE__NO_GRADIENT = 1,  /* declared as having no derivative: nothing flows through */
+    TAPE__LINEAR = 2,       /* linear in its float inputs: the tangent is the op of the tangents */
+    TAPE__TAKES_ABSENT = 4, /* the VJP handles absent cotangents of some outputs itself */
+    TAPE__COMPOSITE = 8,    /* written with other ops; never recorded under its own name */
+    TAPE__SAVES_0 = 16,     /* the VJP reads the value of input 0 ... */
     TAPE__SAVES_1 = 32,
     TAPE__SAVES_2 = 64,
     TAPE__SAVES_3 = 128,
@@ -38,7 +38,8 @@ typedef struct tape__op {
     const char *name;
     const char *family;
     int level;
-    int kind; /* enum tape__op_kind in ops/ops.h */
+    int kind;  /* enum tape__op_kind in ops/ops.h */
+    int arity; /* tensors that a record without tape__extra has: 1 or 2 */
     unsigned flags;
     int ewise; /* the row of elementwise.def, or -1 */
     bool (*forward)(tape__call *call);
@@ -75,20 +76,22 @@ struct tape__vjp {
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */
 
 enum tape__node_flags {
-    TAPE__REQUIRES_GRAD = 1, /* a leaf with gradient is among its ancestors */
-    TAPE__OWNS_BLOCK = 2,    /* data is a block of the arena that ends with the node */
-    TAPE__LEAF_ALIAS = 4,    /* data points into a leaf's memory */
-    TAPE__HAS_ADJOINT = 8,   /* the running sweep has reached it */
-    TAPE__WANTED = 16,       /* on a path of the running sweep */
-    TAPE__INLINE_VALUE = 32  /* data points at `value` of this very node; it has no `extra` */
+    TAPE__REQUIRES_GRAD = 1,    /* a leaf with gradient is among its ancestors */
+    TAPE__OWNS_BLOCK = 2,       /* data is a block of the arena that ends with the node */
+    TAPE__LEAF_ALIAS = 4,       /* data points into a leaf's memory */
+    TAPE__HAS_ADJOINT = 8,      /* the running sweep has reached it */
+    TAPE__WANTED = 16,          /* on a path of the running sweep */
+    TAPE__INLINE_VALUE = 32,    /* data points at `value` of this very node; it has no `extra` */
+    TAPE__TARGET = 64,          /* the running sweep wants its adjoint */
+    TAPE__SIBLING_ADJOINT = 128 /* another output of this record has an adjoint */
 };
 
 /* Inputs beyond two, attributes and the number of outputs of a record that has any of these; in the arena. */
 typedef struct tape__extra {
     uint16_t n_in, n_out;
     uint32_t attr_size;
-    const uint32_t *in;    /* n_in slots */
-    const uint32_t *saved; /* the version of each at recording */
+    uint32_t *in;    /* n_in slots */
+    uint32_t *saved; /* the version of each at recording */
     const void *attr;
     void *custom; /* the user's op of a TAPE__OP_CUSTOM record */
 } tape__extra;
@@ -181,6 +184,7 @@ struct tape {
     uint32_t callback_floor; /* inside a callback: nodes below belong to the outer world; else 0 */
     int callback_depth;
     const char *op_name; /* of the public function that runs, for messages */
+    int composite_depth; /* > 0: op_name stays that of the composite */
     tape_config config;
     struct tape__parallel parallel;
     tape_random_state random;
@@ -213,6 +217,35 @@ TAPE__INLINE tape_tensor tape__handle(const tape *t, uint32_t slot)
     return x;
 }
 
+/* A fresh node: generation set, all else the caller's. NULL (and an error) when memory is short. */
+tape__node *tape__new_node(tape *t, uint32_t *slot);
+
+/* The slow half of tape__new_node(): makes room for one more. */
+bool tape__grow_nodes(tape *t);
+
+/* A node with a contiguous, uninitialised block and no history. */
+tape__node *tape__new_tensor(tape *t, tape_dtype dtype, int rank, const int64_t *size, uint32_t *slot);
+
+/* Draw the next generation: nodes made before it and dropped can never be mistaken for nodes made after. */
+void tape__new_generation(tape *t);
+uint64_t tape__leaf_generation(void);
+
+/* The leaf behind a handle; NULL after an error. */
+tape__leaf *tape__leaf_of(tape *t, tape_tensor x);
+tape__leaf *tape__leaf_at(uint32_t slot);
+void tape__leaves_shutdown(void);
+static inline tape_tensor tape__leaf_handle(const tape__leaf *leaf)
+{
+    tape_tensor x = {atomic_load_explicit(&leaf->generation, memory_order_relaxed), leaf->slot, TAPE__FLAG_LEAF};
+    return x;
+}
+
+/* Make the buffer of the leaf's gradient if it has none yet. False when memory is short. */
+bool tape__leaf_gradient_buffer(tape__leaf *leaf);
+
+/* True while the leaf whose memory this node aliases is alive. */
+bool tape__alias_alive(const tape *t, const tape__node *node);
+
 /* The node behind a handle (for a leaf: the node that stands for it on this tape); TAPE__NO_SLOT after an error that
  * names argument `position` of the running op. */
 uint32_t tape__resolve(tape *t, tape_tensor x, int position);
@@ -228,12 +261,15 @@ tape_tensor tape__sibling(tape_tensor y, int k);
 /* Inside forward(): the next output, contiguous, not initialised. NULL after an error. */
 tape__node *tape__output(tape__call *call, tape_dtype dtype, int rank, const int64_t *size);
 
-/* Inside forward(): an output that is a view of input i: `offset` elements on, with the given sizes and strides. */
-tape__node *tape__output_view(tape__call *call, int i, int64_t offset, int rank, const int64_t *size,
-                              const int64_t *stride);
+/* Inside forward(): an output that is a view of input 0: `offset` elements on, with the given sizes and strides. */
+tape__node *tape__output_view(tape__call *call, int64_t offset, int rank, const int64_t *size, const int64_t *stride);
 
-/* Memory for the running op alone: one buffer per tape, valid until the op ends. 64-byte aligned; NULL after an error. */
+/* Memory for the running op alone: one buffer per tape, valid until the op ends. 64-byte aligned; NULL after an error.
+ */
 void *tape__scratch(tape *t, size_t bytes);
+
+/* Copy elements of any layout to row-major memory. */
+void tape__copy_dense(const tape *t, const tape__layout *layout, tape_dtype dtype, const void *from, void *to);
 
 /* x's elements in row-major order: x's own data, or a copy in a fresh arena block. NULL after an error. */
 const void *tape__dense_data(tape *t, const tape__node *x);
@@ -243,6 +279,9 @@ bool tape__error(tape *t, tape_status status, const char *format, ...) __attribu
 
 /* The threads that ops may use; NULL for none. */
 const struct tape__parallel *tape__threads_of(const tape *t);
+
+/* Note the memory in use now, for the peak. */
+void tape__note_peak(tape *t);
 
 /* A composite op: keeps its own name in messages while the ops inside it run. Returns what tape__leave() restores. */
 const char *tape__enter(tape *t, const char *op_name);

@@ -7,8 +7,9 @@
  * first error, with a message that names the op and the shapes. While an error is kept every op returns null, so
  * expressions nest without a check per call; look once, at the end. tape_clear() and tape_reset() clear it.
  *
- * Threads. A tape belongs to one thread at a time. Each thread has a current tape, made on first use. Leaves may be read
- * by any number of threads at once; unless a function says otherwise it works on the calling thread's current tape.
+ * Threads. A tape belongs to one thread at a time. Each thread has a current tape, made on first use. Leaves may be
+ * read by any number of threads at once; unless a function says otherwise it works on the calling thread's current
+ * tape.
  */
 #ifndef TAPE_TAPE_H
 #define TAPE_TAPE_H
@@ -51,7 +52,8 @@ TAPE_API tape_status tape_fail(tape_status status, const char *format, ...)
 typedef struct tape tape;
 
 /* Lua's allocator shape: (user, NULL, 0, n) allocates, (user, p, n, 0) frees and returns NULL, (user, p, n, m) resizes.
- * Returns NULL when it cannot; memory aligned as by malloc. Must be thread-safe if tapes on several threads share it. */
+ * Returns NULL when it cannot; memory aligned as by malloc. Must be thread-safe if tapes on several threads share it.
+ */
 typedef void *tape_allocator(void *user, void *pointer, size_t old_size, size_t new_size);
 
 /* One piece of parallel work: calls with different i are independent. */
@@ -112,10 +114,10 @@ TAPE_API bool tape_has_fma(void);
 
 /* Counters of the current tape. */
 typedef struct tape_statistics {
-    size_t bytes_now;       /* of values and records in use */
-    size_t bytes_peak;      /* the most that bytes_now has been */
-    size_t bytes_reserved;  /* obtained from the allocator */
-    int64_t records;        /* on the tape now */
+    size_t bytes_now;        /* of values and records in use */
+    size_t bytes_peak;       /* the most that bytes_now has been */
+    size_t bytes_reserved;   /* obtained from the allocator */
+    int64_t records;         /* on the tape now */
     int64_t allocator_calls; /* since the tape was made, frees included, leaves not */
 } tape_statistics;
 TAPE_API tape_statistics tape_stats(void);
@@ -124,8 +126,8 @@ TAPE_API tape_statistics tape_stats(void);
 
 /*
  * Leaves are persistent: they live until tape_free(), outlast resets, and may be shared by threads. `data` holds the
- * elements in row-major order and is copied; NULL gives zeros. tape_param() makes a leaf that receives gradients (f32 or
- * f64 only), tape_const() one that does not.
+ * elements in row-major order and is copied; NULL gives zeros. tape_param() makes a leaf that receives gradients (f32
+ * or f64 only), tape_const() one that does not.
  */
 TAPE_API tape_tensor tape_param(tape_dtype dtype, tape_shape shape, const void *data);
 TAPE_API tape_tensor tape_const(tape_dtype dtype, tape_shape shape, const void *data);
@@ -172,8 +174,8 @@ TAPE_API double tape_item(tape_tensor x);
 /* Copy all n elements of x, row-major whatever its strides, into `out` of x's dtype. n must be tape_numel(x). */
 TAPE_API tape_status tape_read(tape_tensor x, void *out, int64_t n);
 
-/* x's elements, row-major. Non-contiguous x gives NULL and an error: use tape_read(). A leaf's pointer is valid until it
- * is freed; an intermediate's until its handle ends. The typed forms also check the dtype. */
+/* x's elements, row-major. Non-contiguous x gives NULL and an error: use tape_read(). A leaf's pointer is valid until
+ * it is freed; an intermediate's until its handle ends. The typed forms also check the dtype. */
 TAPE_API const void *tape_data(tape_tensor x);
 TAPE_API const float *tape_data_f32(tape_tensor x);
 TAPE_API const double *tape_data_f64(tape_tensor x);
@@ -193,8 +195,9 @@ TAPE_API tape_status tape_assign(tape_tensor leaf, tape_tensor x);
 TAPE_API tape_tensor tape_keep(tape_tensor x);
 TAPE_API tape_status tape_keep_into(tape_tensor leaf, tape_tensor x);
 
-/* Write x as text into `buffer` (always terminated; cut with "..." if it does not fit), like snprintf: returns the length
- * it would have had. Allocation-free and independent of the locale. tape_print() writes the same to a stdio stream. */
+/* Write x as text into `buffer` (always terminated; cut with "..." if it does not fit), like snprintf: returns the
+ * length it would have had. Allocation-free and independent of the locale. tape_print() writes the same to a stdio
+ * stream. */
 TAPE_API size_t tape_format(tape_tensor x, char *buffer, size_t size);
 TAPE_API void tape_print(tape_tensor x);
 
@@ -208,7 +211,8 @@ TAPE_API bool tape_is_recording(void);
 /* A view of x without history: no gradient flows through it. */
 TAPE_API tape_tensor tape_detach(tape_tensor x);
 
-/* Drop every intermediate and clear the error; memory is kept. O(1) in the number of records. An error inside a callback. */
+/* Drop every intermediate and clear the error; memory is kept. O(1) in the number of records. An error inside a
+ * callback. */
 TAPE_API tape_status tape_reset(void);
 
 /* A place on the tape. tape_rewind() drops what was made since; the mark stays and can be rewound to again.
@@ -250,11 +254,11 @@ typedef struct tape_grad_options {
     bool create_graph; /* record the derivative itself, so that it can be differentiated again */
 } tape_grad_options;
 
-/* out[j] = sum_i cotangents[i] . d ys[i] / d xs[j], accumulating nowhere. `cotangents` NULL, or a TAPE_NONE entry, means 1
- * for a one-element y. xs are leaves or intermediates. out[j] is TAPE_NONE where nothing connects. The results are
- * arena tensors; `options` may be NULL. */
-TAPE_API tape_status tape_grad(const tape_tensor *ys, int n, const tape_tensor *cotangents, const tape_tensor *xs, int m,
-                               const tape_grad_options *options, tape_tensor *out);
+/* out[j] = sum_i cotangents[i] . d ys[i] / d xs[j], accumulating nowhere. `cotangents` NULL, or a TAPE_NONE entry,
+ * means 1 for a one-element y. xs are leaves or intermediates. out[j] is TAPE_NONE where nothing connects. The results
+ * are arena tensors; `options` may be NULL. */
+TAPE_API tape_status tape_grad(const tape_tensor *ys, int n, const tape_tensor *cotangents, const tape_tensor *xs,
+                               int m, const tape_grad_options *options, tape_tensor *out);
 
 /* ---- random numbers ---------------------------------------------------------------------------------------------- */
 

@@ -81,8 +81,7 @@ template <class... Axes> inline tape_axes tape__make_axes(Axes... axes)
 extern "C" {
 #else
 /* TAPE_SHAPE(32, 10), TAPE_AXES(-1), TAPE_SCALAR (rank 0), TAPE_ALL (every axis). */
-#define TAPE_SHAPE(...)                                                                                                \
-    ((tape_shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
+#define TAPE_SHAPE(...) ((tape_shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
 #define TAPE_AXES(...) ((tape_axes){(int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), {__VA_ARGS__}})
 #define TAPE_SCALAR ((tape_shape){0, {0}})
 #define TAPE_ALL ((tape_axes){0, {0}})

@@ -2,6 +2,7 @@
 #ifndef TAPE__OPS_H
 #define TAPE__OPS_H
 
+#include "op_index.h"
 #include "tape.h"
 
 /* kind: the public function's shape. x, a, b, c are tensors, p and s numbers. */
@@ -24,17 +25,6 @@ enum tape__op_kind {
     TAPE__KIND_GENERAL,           /* a function of its own; NAME_forward and NAME_vjp in its family's file */
     TAPE__KIND_NOVJP,             /* GENERAL without a derivative: NAME_forward only; flags say TAPE__NO_GRADIENT */
     TAPE__KIND_COMPOSITE          /* a function of its own, written with other ops */
-};
-
-enum tape__op_index {
-    TAPE__OP_NONE,   /* a constant: no record */
-    TAPE__OP_LEAF,   /* stands for a leaf */
-    TAPE__OP_OUTPUT, /* output 1, 2, ... of the record before it */
-#define TAPE__ROW(kind, name, family, level, flags, low, high) TAPE__OP_##name,
-#include "ops.def"
-#undef TAPE__ROW
-    TAPE__OP_CUSTOM, /* a user's op; its descriptor hangs on the record */
-    TAPE__OP_COUNT
 };
 
 extern const tape__op tape__ops[TAPE__OP_COUNT];
@@ -64,6 +54,12 @@ extern const tape__op tape__ops[TAPE__OP_COUNT];
 #define TAPE__ROW(kind, name, family, level, flags, low, high) TAPE__DECLARE_##kind(name)
 #include "ops.def"
 #undef TAPE__ROW
+
+/* The VJP of every elementwise op by handles: its formulas expanded into recorded ops. */
+void tape__ewise_vjp(tape__vjp *vjp);
+
+/* The term d of row `ewise`'s derivative for input i, as a tensor (broadcastable to y) or TAPE_NONE where it is 1. */
+tape_tensor tape__ewise_local_derivative(int ewise, int i, const tape_tensor *x, tape_tensor y, const double *params);
 
 /* Sum x down to `shape`, which broadcasts to x's shape: what an adjoint goes through where an input was stretched. */
 tape_tensor tape__sum_to(tape_tensor x, tape_shape shape);

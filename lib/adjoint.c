@@ -1,0 +1,180 @@
+/* Adjoints during a sweep: sharing, adding, releasing. Does not know any op but add. */
+#include "adjoint.h"
+
+#include <string.h>
+
+#include "kernels/any/ewise_driver.h"
+
+#define POOL_BLOCK 64
+
+static bool out_of_memory(tape *t, const tape__layout *layout)
+{
+    return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for an adjoint of %s", TAPE__LAYOUT_TEXT(layout));
+}
+
+/* The pool lives in the arena: tape_reset() and tape_rewind() forget it (tape.c). */
+static tape__adjoint *from_pool(tape *t)
+{
+    tape__adjoint *adjoint = t->free_adjoints;
+    if (!adjoint)
+        return tape__arena_get(&t->arena, sizeof *adjoint);
+    t->free_adjoints = adjoint->owner;
+    return adjoint;
+}
+
+tape__adjoint *tape__adjoint_wrap(tape *t, void *data, const tape__layout *layout, void *block, size_t bytes,
+                                  tape__adjoint *owner)
+{
+    tape__adjoint *adjoint = from_pool(t);
+    if (!adjoint) {
+        out_of_memory(t, layout);
+        return NULL;
+    }
+    *adjoint = (tape__adjoint){data, layout, block, bytes, owner, 1};
+    if (owner)
+        owner->refs++;
+    return adjoint;
+}
+
+tape__adjoint *tape__adjoint_new(tape *t, const tape__layout *dense, tape_dtype dtype)
+{
+    size_t bytes = (size_t)dense->numel * tape_dtype_size(dtype);
+    void *block = tape__arena_get(&t->arena, bytes);
+    if (!block) {
+        out_of_memory(t, dense);
+        return NULL;
+    }
+    tape__adjoint *adjoint = tape__adjoint_wrap(t, block, dense, block, bytes, NULL);
+    if (!adjoint)
+        tape__arena_put(&t->arena, block, bytes);
+    return adjoint;
+}
+
+void tape__adjoint_release(tape *t, tape__adjoint *adjoint)
+{
+    while (adjoint && --adjoint->refs == 0) {
+        tape__adjoint *owner = adjoint->owner;
+        if (adjoint->block)
+            tape__arena_put(&t->arena, adjoint->block, adjoint->bytes);
+        adjoint->owner = t->free_adjoints;
+        t->free_adjoints = adjoint;
+        adjoint = owner;
+    }
+}
+
+void tape__adjoint_drop(tape *t, tape__node *x)
+{
+    if (!(x->flags & TAPE__HAS_ADJOINT))
+        return;
+    x->flags &= (uint8_t)~TAPE__HAS_ADJOINT;
+    if (!tape__is_single(x))
+        tape__adjoint_release(t, x->adj.adjoint);
+}
+
+tape__adjoint *tape__adjoint_of(tape *t, const tape__node *x)
+{
+    if (!tape__is_single(x)) {
+        x->adj.adjoint->refs++;
+        return x->adj.adjoint;
+    }
+    tape__adjoint *adjoint = tape__adjoint_new(t, x->layout->dense, x->dtype);
+    if (adjoint)
+        memcpy(adjoint->data, &x->adj.value, tape_dtype_size(x->dtype));
+    return adjoint;
+}
+
+/* out = a + b over `dense`'s shape; out may be a. */
+static void add(tape *t, const tape__layout *dense, int dtype, void *out, const void *a, const tape__layout *la,
+                const void *b, const tape__layout *lb)
+{
+    const void *data[2] = {a, b};
+    const int64_t *stride[2] = {la->stride, lb->stride};
+    tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, dtype, dense->rank, dense->size, out, data, stride,
+                      NULL);
+}
+
+static void contribute_single(tape__node *x, const void *data)
+{
+    bool has = x->flags & TAPE__HAS_ADJOINT;
+    x->flags |= TAPE__HAS_ADJOINT;
+    if (x->dtype == TAPE_F64) {
+        double value;
+        memcpy(&value, data, sizeof value);
+        x->adj.value = has ? x->adj.value + value : value;
+    } else {
+        float value, sum = 0;
+        memcpy(&value, data, sizeof value);
+        memcpy(&sum, &x->adj.value, sizeof sum);
+        sum = has ? sum + value : value;
+        memcpy(&x->adj.value, &sum, sizeof sum);
+    }
+}
+
+static bool is_exclusive(const tape__adjoint *adjoint)
+{
+    return adjoint->refs == 1 && adjoint->block && tape__is_dense(adjoint->layout);
+}
+
+static bool contribute_first(tape *t, tape__node *x, const void *data, const tape__layout *layout,
+                             tape__adjoint *holder)
+{
+    tape__adjoint *mine;
+    if (holder && holder->data == data && holder->layout == layout) {
+        mine = holder;
+        mine->refs++;
+    } else if (holder) {
+        tape__adjoint *owner = holder->block ? holder : holder->owner;
+        mine = tape__adjoint_wrap(t, (void *)(uintptr_t)data, layout, NULL, 0, owner);
+    } else {
+        mine = tape__adjoint_new(t, x->layout->dense, x->dtype);
+        if (mine)
+            tape__copy_dense(t, layout, x->dtype, data, mine->data);
+    }
+    if (!mine)
+        return false;
+    x->adj.adjoint = mine;
+    x->flags |= TAPE__HAS_ADJOINT;
+    return true;
+}
+
+bool tape__contribute(tape *t, tape__node *x, const void *data, const tape__layout *layout, tape__adjoint *holder)
+{
+    if (tape__is_single(x)) {
+        contribute_single(x, data);
+        return true;
+    }
+    if (!(x->flags & TAPE__HAS_ADJOINT))
+        return contribute_first(t, x, data, layout, holder);
+    tape__adjoint *old = x->adj.adjoint;
+    tape__adjoint *sum = is_exclusive(old) ? old : tape__adjoint_new(t, x->layout->dense, x->dtype);
+    if (!sum)
+        return false;
+    add(t, x->layout->dense, x->dtype, sum->data, old->data, old->layout, data, layout);
+    if (sum != old) {
+        tape__adjoint_release(t, old);
+        x->adj.adjoint = sum;
+    }
+    return true;
+}
+
+void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate)
+{
+    *accumulate = x->flags & TAPE__HAS_ADJOINT;
+    if (tape__is_single(x)) {
+        x->flags |= TAPE__HAS_ADJOINT;
+        return &x->adj.value;
+    }
+    if (*accumulate && is_exclusive(x->adj.adjoint))
+        return x->adj.adjoint->data;
+    tape__adjoint *mine = tape__adjoint_new(t, x->layout->dense, x->dtype);
+    if (!mine)
+        return NULL;
+    if (*accumulate) {
+        tape__adjoint *old = x->adj.adjoint;
+        tape__copy_dense(t, old->layout, x->dtype, old->data, mine->data);
+        tape__adjoint_release(t, old);
+    }
+    x->adj.adjoint = mine;
+    x->flags |= TAPE__HAS_ADJOINT;
+    return mine->data;
+}

@@ -1,0 +1,50 @@
+/*
+ * Adjoints during a sweep: who holds them, who shares them, how contributions add up. Does not know any op.
+ *
+ * The adjoint of a one-element node lives in the node (adj.value). Any other is a struct that nodes share by counting:
+ * the VJP of add hands its own adjoint on, a reshape hands on a view of it. Only an adjoint that nobody shares, dense
+ * and with a block of its own, is added to in place.
+ */
+#ifndef TAPE__ADJOINT_H
+#define TAPE__ADJOINT_H
+
+#include "tape.h"
+
+typedef struct tape__adjoint {
+    void *data;
+    const tape__layout *layout;
+    void *block;                 /* NULL for a view */
+    size_t bytes;                /* of the block */
+    struct tape__adjoint *owner; /* a view's: whose block it looks into; the free list's link */
+    uint32_t refs;
+} tape__adjoint;
+
+static inline bool tape__is_single(const tape__node *node)
+{
+    return node->layout->numel == 1;
+}
+
+/* A fresh adjoint with an uninitialised dense block; NULL after an error. */
+tape__adjoint *tape__adjoint_new(tape *t, const tape__layout *dense, tape_dtype dtype);
+
+/* An adjoint that takes over `block`, or (block NULL) that looks into `owner`. NULL after an error. */
+tape__adjoint *tape__adjoint_wrap(tape *t, void *data, const tape__layout *layout, void *block, size_t bytes,
+                                  tape__adjoint *owner);
+
+void tape__adjoint_release(tape *t, tape__adjoint *adjoint);
+
+/* Add `data` (of x's shape and dtype, any strides) to x's adjoint. `holder`, if not NULL, keeps the data alive and may
+ * be shared; its reference stays the caller's. */
+bool tape__contribute(tape *t, tape__node *x, const void *data, const tape__layout *layout, tape__adjoint *holder);
+
+/* Where a kernel may write x's adjoint itself: dense memory, to be stored to, or (*accumulate) added to. NULL after an
+ * error. */
+void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate);
+
+/* x's adjoint as a struct with a reference of its own, made from the node's value for a one-element x. */
+tape__adjoint *tape__adjoint_of(tape *t, const tape__node *x);
+
+/* x's adjoint is used up. */
+void tape__adjoint_drop(tape *t, tape__node *x);
+
+#endif

@@ -1,0 +1,304 @@
+/* tape_backward() and tape_grad(): what a sweep starts from and what becomes of its results. */
+#include <assert.h>
+#include <string.h>
+
+#include "kernels/any/cast.h"
+#include "kernels/any/ewise_driver.h"
+#include "sweep.h"
+
+/* ---- callbacks --------------------------------------------------------------------------------------------------- */
+
+typedef struct callback {
+    uint32_t floor;
+    int paused;
+} callback;
+
+/* What a callback records belongs to it: sweeps it starts end at the floor. */
+static callback enter_callback(tape *t)
+{
+    callback outer = {t->callback_floor, t->paused};
+    t->callback_floor = t->count;
+    t->callback_depth++;
+    return outer;
+}
+
+static void leave_callback(tape *t, callback outer)
+{
+    t->callback_floor = outer.floor;
+    t->paused = outer.paused;
+    t->callback_depth--;
+}
+
+/* ---- commit ------------------------------------------------------------------------------------------------------ */
+
+/* Let the leaf's hook see, and perhaps replace, the adjoint. */
+static bool run_hook(tape__sweep *s, tape__node *x, tape__leaf *leaf)
+{
+    tape *t = s->t;
+    tape__adjoint *adjoint = tape__adjoint_of(t, x);
+    uint32_t count = t->count, slot;
+    tape__new_generation(t);
+    tape__node *stand_in = adjoint ? tape__new_node(t, &slot) : NULL;
+    if (!stand_in)
+        return false;
+    stand_in->data = adjoint->data;
+    stand_in->layout = adjoint->layout;
+    stand_in->dtype = x->dtype;
+    stand_in->flags = TAPE__HAS_ADJOINT;
+    stand_in->adj.adjoint = adjoint;
+    tape_tensor g = tape__handle(t, slot);
+    callback outer = enter_callback(t);
+    t->paused++;
+    tape_tensor result = leaf->hook(leaf->hook_user, g);
+    leave_callback(t, outer);
+    bool ok = t->status == TAPE_OK;
+    if (ok && tape_is_null(result)) {
+        t->op_name = "backward";
+        ok = tape__error(t, TAPE_ERROR_CALLBACK, "a gradient hook failed");
+    }
+    if (ok && memcmp(&result, &g, sizeof g) != 0) {
+        tape__adjoint_drop(t, x);
+        ok = tape_is_none(result) || tape__sweep_add(s, t->proxies[leaf->slot].node, result);
+    }
+    stand_in->flags = 0;
+    tape__adjoint_release(t, adjoint);
+    tape__truncate(t, count);
+    return ok;
+}
+
+/* Everything that can fail, before anything changes. */
+static bool prepare_commit(tape__sweep *s)
+{
+    for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(s->t, slot)->in[0]) {
+        tape__node *x = tape__at(s->t, slot);
+        tape__leaf *leaf = x->u.leaf;
+        if (!tape__alias_alive(s->t, x)) {
+            tape__adjoint_drop(s->t, x); /* freed since: nobody can read its gradient */
+            continue;
+        }
+        if (leaf->hook && !run_hook(s, x, leaf))
+            return false;
+        if (!tape__leaf_gradient_buffer(leaf))
+            return tape__error(s->t, TAPE_ERROR_MEMORY, "out of memory for the gradient of a leaf of shape %s",
+                               TAPE__LAYOUT_TEXT(x->layout));
+    }
+    return true;
+}
+
+static void commit_leaf(tape *t, tape__node *x)
+{
+    tape__leaf *leaf = x->u.leaf, *gradient = leaf->gradient;
+    bool single = tape__is_single(x);
+    const void *data = single ? (const void *)&x->adj.value : x->adj.adjoint->data;
+    const tape__layout *layout = single ? x->layout : x->adj.adjoint->layout, *dense = x->layout->dense;
+    while (atomic_flag_test_and_set_explicit(&leaf->lock, memory_order_acquire))
+        ;
+    gradient->version++;
+    if (x->dtype != leaf->dtype) { /* promoted to f64 by the checker */
+        tape__cast(tape__threads_of(t), dense->rank, dense->size, x->dtype, data, layout->stride, leaf->dtype,
+                   gradient->data);
+    } else {
+        const void *operands[2] = {gradient->data, data};
+        const int64_t *strides[2] = {dense->stride, layout->stride};
+        if (leaf->has_gradient)
+            tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, x->dtype, dense->rank, dense->size,
+                              gradient->data, operands, strides, NULL);
+        else
+            tape__copy_dense(t, layout, x->dtype, data, gradient->data);
+    }
+    leaf->has_gradient = true;
+    atomic_flag_clear_explicit(&leaf->lock, memory_order_release);
+}
+
+static void finish_leaves(tape__sweep *s, bool commit)
+{
+    for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(s->t, slot)->in[0]) {
+        tape__node *x = tape__at(s->t, slot);
+        if (commit && x->flags & TAPE__HAS_ADJOINT)
+            commit_leaf(s->t, x);
+        tape__adjoint_drop(s->t, x);
+    }
+}
+
+tape_status tape_backward_with(tape_tensor y, tape_tensor cotangent)
+{
+    tape *t = tape__begin("backward");
+    if (!t)
+        return tape_last_status();
+    if (t->callback_depth) {
+        tape__error(t, TAPE_ERROR_STATE, "not allowed inside a callback: use tape_grad()");
+        return t->status;
+    }
+    uint32_t slot = tape__resolve(t, y, 0);
+    if (slot == TAPE__NO_SLOT)
+        return t->status;
+    if (!(tape__at(t, slot)->flags & TAPE__REQUIRES_GRAD)) {
+        tape__error(t, TAPE_ERROR_ARGUMENT, "y depends on no leaf with gradient (all constant, detached or paused)");
+        return t->status;
+    }
+    tape__sweep s = {.t = t, .to_leaves = true, .leaves = TAPE__NO_SLOT};
+    bool ok = tape__sweep_seed(&s, slot, cotangent) && tape__sweep_run(&s, slot);
+    ok = ok && prepare_commit(&s);
+    finish_leaves(&s, ok);
+    tape__note_peak(t);
+    return t->status;
+}
+
+tape_status tape_backward(tape_tensor y)
+{
+    return tape_backward_with(y, TAPE_NONE);
+}
+
+/* ---- tape_grad --------------------------------------------------------------------------------------------------- */
+
+/* Which records lie on a path from a target: one pass in recording order. */
+static void mark_wanted(tape__sweep *s, uint32_t top, bool on)
+{
+    tape *t = s->t;
+    uint32_t low = top + 1;
+    for (int j = 0; j < s->target_count; j++) {
+        tape__node *x = tape__at(t, s->targets[j].slot);
+        x->flags = (uint8_t)(on ? x->flags | TAPE__TARGET : x->flags & ~TAPE__TARGET);
+        if (s->targets[j].slot < low)
+            low = s->targets[j].slot;
+    }
+    if (low < s->floor)
+        low = s->floor;
+    for (uint32_t slot = low; slot <= top; slot++) {
+        tape__node *y = tape__at(t, slot);
+        bool wanted = on && y->flags & TAPE__TARGET;
+        if (on && !wanted && y->op > TAPE__OP_LEAF && y->flags & TAPE__REQUIRES_GRAD) {
+            const uint32_t *in = y->in, *saved;
+            int n = y->op == TAPE__OP_OUTPUT ? 1 : tape__record_inputs(y, &in, &saved);
+            for (int i = 0; i < n && !wanted; i++)
+                wanted = tape__at(t, in[i])->flags & (in[i] < s->floor ? TAPE__TARGET : TAPE__WANTED);
+        }
+        y->flags = (uint8_t)(wanted ? y->flags | TAPE__WANTED : y->flags & ~TAPE__WANTED);
+    }
+}
+
+/* Targets from before the running callback carry the outer sweep's adjoints: put aside, and back. */
+static void swap_outer(tape__sweep *s, bool enter)
+{
+    for (int j = 0; j < s->target_count; j++) {
+        tape__target *target = &s->targets[j];
+        tape__node *x = tape__at(s->t, target->slot);
+        if (target->slot >= s->floor || target->same_as != (uint32_t)j)
+            continue;
+        if (enter) {
+            target->outer_has = x->flags & TAPE__HAS_ADJOINT;
+            memcpy(&target->outer_value, &x->adj, sizeof x->adj);
+            x->flags &= (uint8_t)~TAPE__HAS_ADJOINT;
+        } else {
+            if (!s->record)
+                tape__adjoint_drop(s->t, x);
+            memcpy(&x->adj, &target->outer_value, sizeof x->adj);
+            x->flags = (uint8_t)((x->flags & ~TAPE__HAS_ADJOINT) | (target->outer_has ? TAPE__HAS_ADJOINT : 0));
+        }
+    }
+}
+
+static tape_tensor target_result(tape__sweep *s, tape__target *target)
+{
+    tape *t = s->t;
+    if (!target->found)
+        return TAPE_NONE;
+    if (s->record)
+        return target->recorded;
+    const tape__node *x = tape__at(t, target->slot);
+    uint32_t slot;
+    tape__node *node = tape__new_tensor(t, x->dtype, x->layout->rank, x->layout->size, &slot);
+    if (!node)
+        return TAPE_NULL;
+    tape__copy_dense(t, target->result->layout, x->dtype, target->result->data, node->data);
+    return tape__handle(t, slot);
+}
+
+static bool resolve_targets(tape__sweep *s, const tape_tensor *xs)
+{
+    for (int j = 0; j < s->target_count; j++) {
+        uint32_t slot = tape__resolve(s->t, xs[j], j);
+        if (slot == TAPE__NO_SLOT)
+            return false;
+        s->targets[j] = (tape__target){.slot = slot, .same_as = (uint32_t)j, .recorded = TAPE_NONE};
+        for (int k = 0; k < j && s->targets[j].same_as == (uint32_t)j; k++)
+            if (s->targets[k].slot == slot)
+                s->targets[j].same_as = (uint32_t)k;
+    }
+    return true;
+}
+
+static bool seed_all(tape__sweep *s, const tape_tensor *ys, const uint32_t *slots, int n, const tape_tensor *cotangents)
+{
+    (void)ys;
+    for (int i = 0; i < n; i++) {
+        tape__node *y = tape__at(s->t, slots[i]);
+        if (y->flags & TAPE__REQUIRES_GRAD && tape__sweep_wants(s, slots[i], y) &&
+            !tape__sweep_seed(s, slots[i], cotangents ? cotangents[i] : TAPE_NONE))
+            return false;
+    }
+    return true;
+}
+
+static bool gather_results(tape__sweep *s, tape_tensor *out)
+{
+    bool ok = true;
+    for (int j = 0; j < s->target_count; j++) {
+        out[j] = ok ? target_result(s, &s->targets[j]) : TAPE_NULL;
+        ok = ok && !tape_is_null(out[j]);
+        if (s->targets[j].result)
+            tape__adjoint_release(s->t, s->targets[j].result);
+    }
+    return ok;
+}
+
+static bool grad(tape__sweep *s, const tape_tensor *ys, uint32_t *slots, int n, const tape_tensor *cotangents,
+                 const tape_tensor *xs, tape_tensor *out)
+{
+    tape *t = s->t;
+    uint32_t top = 0;
+    for (int i = 0; i < n; i++) {
+        if ((slots[i] = tape__resolve(t, ys[i], i)) == TAPE__NO_SLOT)
+            return false;
+        top = slots[i] > top ? slots[i] : top;
+    }
+    if (!resolve_targets(s, xs))
+        return false;
+    mark_wanted(s, top, true);
+    swap_outer(s, true);
+    bool ok = seed_all(s, ys, slots, n, cotangents);
+    ok = (top < s->floor || tape__sweep_run(s, top)) && ok;
+    swap_outer(s, false);
+    mark_wanted(s, top, false);
+    return gather_results(s, out) && ok;
+}
+
+tape_status tape_grad(const tape_tensor *ys, int n, const tape_tensor *cotangents, const tape_tensor *xs, int m,
+                      const tape_grad_options *options, tape_tensor *out)
+{
+    for (int j = 0; j < m; j++)
+        out[j] = TAPE_NULL;
+    tape *t = tape__begin("grad");
+    if (!t)
+        return tape_last_status();
+    if (n < 1 || m < 0) {
+        tape__error(t, TAPE_ERROR_ARGUMENT, "needs at least one y and no negative count, got n = %d, m = %d", n, m);
+        return t->status;
+    }
+    size_t target_bytes = (size_t)m * sizeof(tape__target), slot_bytes = (size_t)n * sizeof(uint32_t);
+    tape__target *targets = tape__arena_get(&t->arena, target_bytes);
+    uint32_t *slots = tape__arena_get(&t->arena, slot_bytes);
+    if (!targets || !slots) {
+        tape__error(t, TAPE_ERROR_MEMORY, "out of memory for %d targets", m);
+        return t->status;
+    }
+    bool record = options && options->create_graph && t->paused == 0;
+    tape__sweep s = {.t = t, .floor = t->callback_floor, .record = record, .targets = targets, .target_count = m};
+    if (!grad(&s, ys, slots, n, cotangents, xs, out))
+        for (int j = 0; j < m; j++)
+            out[j] = TAPE_NULL;
+    tape__arena_put(&t->arena, targets, target_bytes);
+    tape__arena_put(&t->arena, slots, slot_bytes);
+    tape__note_peak(t);
+    return t->status;
+}

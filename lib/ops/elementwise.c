@@ -1,0 +1,285 @@
+/* The elementwise ops: argument checks, broadcasting, and the wrappers that the table expands to. No formula is here.
+ */
+#include <string.h>
+
+#include "kernels/any/ewise_driver.h"
+#include "ops.h"
+
+/* ---- one call ---------------------------------------------------------------------------------------------------- */
+
+typedef struct operands {
+    tape__node *node[3];
+    uint32_t slot[3];
+    int n;
+    int rank;
+    int64_t size[TAPE_MAX_RANK];
+    int64_t stride[3][TAPE_MAX_RANK];
+} operands;
+
+static bool shapes_differ(tape *t, const operands *o)
+{
+    if (o->n == 2)
+        return tape__error(t, TAPE_ERROR_SHAPE, "shapes %s and %s do not broadcast",
+                           TAPE__LAYOUT_TEXT(o->node[0]->layout), TAPE__LAYOUT_TEXT(o->node[1]->layout));
+    return tape__error(t, TAPE_ERROR_SHAPE, "shapes %s, %s and %s do not broadcast",
+                       TAPE__LAYOUT_TEXT(o->node[0]->layout), TAPE__LAYOUT_TEXT(o->node[1]->layout),
+                       TAPE__LAYOUT_TEXT(o->node[2]->layout));
+}
+
+static bool resolve(tape *t, operands *o, const tape_tensor *x)
+{
+    for (int i = 0; i < o->n; i++)
+        if ((o->slot[i] = tape__resolve(t, x[i], i)) == TAPE__NO_SLOT)
+            return false;
+    for (int i = 0; i < o->n; i++)
+        o->node[i] = tape__at(t, o->slot[i]);
+    return true;
+}
+
+/* Inputs from `first` on have one dtype, at most `highest`. */
+static bool check_dtypes(tape *t, const operands *o, int first, int highest)
+{
+    int dtype = o->node[first]->dtype;
+    for (int i = first; i < o->n; i++) {
+        if (o->node[i]->dtype > highest)
+            return tape__error(t, TAPE_ERROR_DTYPE, "argument %d is %s, not f32 or f64", i + 1,
+                               tape_dtype_name(o->node[i]->dtype));
+        if (o->node[i]->dtype != dtype)
+            return tape__error(t, TAPE_ERROR_DTYPE, "dtypes %s and %s differ: cast one of them", tape_dtype_name(dtype),
+                               tape_dtype_name(o->node[i]->dtype));
+    }
+    return true;
+}
+
+/* The common shape, and each operand's strides over it. */
+static bool broadcast(tape *t, operands *o)
+{
+    const tape__layout *first = o->node[0]->layout;
+    o->rank = first->rank;
+    memcpy(o->size, first->size, sizeof o->size);
+    for (int i = 1; i < o->n; i++) {
+        const tape__layout *layout = o->node[i]->layout;
+        if (layout != first && !tape__broadcast(o->rank, o->size, layout->rank, layout->size, &o->rank, o->size))
+            return shapes_differ(t, o);
+    }
+    for (int i = 0; i < o->n; i++)
+        tape__broadcast_strides(o->node[i]->layout, o->rank, o->size, o->stride[i]);
+    return true;
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+static tape__extra *record_extra(tape *t, const operands *o, const double *params, int n_params)
+{
+    struct block {
+        tape__extra extra;
+        uint32_t in[4], saved[4];
+        double params[3];
+    } *block = tape__arena_get(&t->arena, sizeof *block);
+    if (!block) {
+        tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a record");
+        return NULL;
+    }
+    for (int i = 0; i < o->n; i++) {
+        block->in[i] = o->slot[i];
+        block->saved[i] = *o->node[i]->version;
+    }
+    for (int i = 0; i < n_params; i++)
+        block->params[i] = params[i];
+    block->extra = (tape__extra){
+        (uint16_t)o->n, 1, (uint32_t)((size_t)n_params * sizeof *params), block->in, block->saved, block->params, NULL};
+    return &block->extra;
+}
+
+static bool record(tape *t, int op, const operands *o, const double *params, int n_params, tape__node *y)
+{
+    uint8_t gradient = 0;
+    for (int i = 0; i < o->n; i++)
+        gradient |= o->node[i]->flags & TAPE__REQUIRES_GRAD;
+    if (tape__ops[op].flags & TAPE__NO_GRADIENT)
+        gradient = 0;
+    y->op = (uint16_t)op;
+    y->flags |= gradient;
+    for (int i = 0; i < o->n && i < 2; i++) {
+        y->in[i] = o->slot[i];
+        y->saved[i] = *o->node[i]->version;
+    }
+    if (o->n <= 2 && n_params == 0)
+        return true;
+    return (y->u.extra = record_extra(t, o, params, n_params)) != NULL;
+}
+
+/* ---- float ops --------------------------------------------------------------------------------------------------- */
+
+static tape__node *result_node(tape *t, const operands *o, int dtype, bool may_inline, uint32_t *slot)
+{
+    bool single = may_inline && o->node[o->n - 1]->layout->numel == 1;
+    for (int i = 0; i < o->rank && single; i++)
+        single = o->size[i] == 1;
+    if (!single)
+        return tape__new_tensor(t, dtype, o->rank, o->size, slot);
+    const tape__layout *layout = o->rank ? tape__layout_dense(&t->layouts, o->rank, o->size) : t->scalar;
+    if (!layout) {
+        tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a layout");
+        return NULL;
+    }
+    tape__node *y = tape__new_node(t, slot);
+    if (!y)
+        return NULL;
+    y->layout = layout;
+    y->dtype = (uint8_t)dtype;
+    y->data = &y->u.value;
+    y->flags = TAPE__INLINE_VALUE;
+    return y;
+}
+
+static tape_tensor run(int op, const tape_tensor *x, int n, const double *params, int n_params)
+{
+    const tape__op *row = &tape__ops[op];
+    tape *t = tape__begin(row->name);
+    if (!t)
+        return TAPE_NULL;
+    operands o;
+    o.n = n;
+    if (!resolve(t, &o, x) || !check_dtypes(t, &o, row->kind == TAPE__KIND_WHERE, TAPE_F64) || !broadcast(t, &o))
+        return TAPE_NULL;
+    if (row->kind == TAPE__KIND_WHERE && o.node[0]->dtype != TAPE_U8) {
+        tape__error(t, TAPE_ERROR_DTYPE, "the condition is %s, not u8", tape_dtype_name(o.node[0]->dtype));
+        return TAPE_NULL;
+    }
+    uint32_t slot;
+    tape__node *y = result_node(t, &o, o.node[n - 1]->dtype, n <= 2 && n_params == 0, &slot);
+    if (!y)
+        return TAPE_NULL;
+    const void *data[3];
+    const int64_t *stride[3];
+    for (int i = 0; i < n; i++) {
+        data[i] = o.node[i]->data;
+        stride[i] = o.stride[i];
+    }
+    tape__ewise_value(t->kernels, tape__threads_of(t), row->ewise, y->dtype, o.rank, o.size, y->data, data, stride,
+                      params);
+    if (t->paused == 0 && !record(t, op, &o, params, n_params, y)) {
+        tape__truncate(t, slot);
+        return TAPE_NULL;
+    }
+    return (tape_tensor){t->generation, slot, 0};
+}
+
+/* ---- masks ------------------------------------------------------------------------------------------------------- */
+
+static tape_tensor run_mask(int op, int mask, const tape_tensor *x, int n)
+{
+    tape *t = tape__begin(tape__ops[op].name);
+    if (!t)
+        return TAPE_NULL;
+    operands o;
+    o.n = n;
+    if (!resolve(t, &o, x) || !check_dtypes(t, &o, 0, TAPE_U8) || !broadcast(t, &o))
+        return TAPE_NULL;
+    uint32_t slot;
+    tape__node *y = tape__new_tensor(t, TAPE_U8, o.rank, o.size, &slot);
+    if (!y)
+        return TAPE_NULL;
+    const void *data[2] = {o.node[0]->data, n > 1 ? o.node[1]->data : NULL};
+    const int64_t *stride[2] = {o.stride[0], o.stride[1]};
+    tape__ewise_mask(t->kernels, tape__threads_of(t), mask, o.node[0]->dtype, o.rank, o.size, y->data, data, stride);
+    if (t->paused == 0)
+        record(t, op, &o, NULL, 0, y);
+    return (tape_tensor){t->generation, slot, 0};
+}
+
+/* ---- numbers as operands ----------------------------------------------------------------------------------------- */
+
+/* A number beside a tensor takes the tensor's dtype; a bad handle is left for the op to report. */
+static tape_tensor number_like(tape_tensor x, double number, const char *op_name)
+{
+    tape *t = tape__begin(op_name);
+    uint32_t slot = t ? tape__resolve(t, x, 0) : TAPE__NO_SLOT;
+    return slot == TAPE__NO_SLOT ? TAPE_NULL : tape_scalar(tape__at(t, slot)->dtype, number);
+}
+
+/* ---- the wrappers ------------------------------------------------------------------------------------------------ */
+
+/* TAPE__ROW(BINARY, mul, ...) expands to tape_mul(a, b), tape_mul_scalar(a, s) and tape_scalar_mul(s, b). */
+
+#define UNARY(name)                                                                                                    \
+    tape_tensor tape_##name(tape_tensor a)                                                                             \
+    {                                                                                                                  \
+        return run(TAPE__OP_##name, &a, 1, NULL, 0);                                                                   \
+    }
+#define UNARY1(name)                                                                                                   \
+    tape_tensor tape_##name(tape_tensor a, double p0)                                                                  \
+    {                                                                                                                  \
+        return run(TAPE__OP_##name, &a, 1, &p0, 1);                                                                    \
+    }
+#define UNARY2(name)                                                                                                   \
+    tape_tensor tape_##name(tape_tensor a, double p0, double p1)                                                       \
+    {                                                                                                                  \
+        const double p[2] = {p0, p1};                                                                                  \
+        return run(TAPE__OP_##name, &a, 1, p, 2);                                                                      \
+    }
+#define UNARY3(name)                                                                                                   \
+    tape_tensor tape_##name(tape_tensor a, double p0, double p1, double p2)                                            \
+    {                                                                                                                  \
+        const double p[3] = {p0, p1, p2};                                                                              \
+        return run(TAPE__OP_##name, &a, 1, p, 3);                                                                      \
+    }
+#define DEFINE_BINARY(function, name)                                                                                  \
+    tape_tensor function(tape_tensor a, tape_tensor b)                                                                 \
+    {                                                                                                                  \
+        const tape_tensor x[2] = {a, b};                                                                               \
+        return run(TAPE__OP_##name, x, 2, NULL, 0);                                                                    \
+    }
+#define DEFINE_BINARY1(function, name)                                                                                 \
+    tape_tensor function(tape_tensor a, tape_tensor b, double p0)                                                      \
+    {                                                                                                                  \
+        const tape_tensor x[2] = {a, b};                                                                               \
+        return run(TAPE__OP_##name, x, 2, &p0, 1);                                                                     \
+    }
+#define DEFINE_TERNARY1(function, name)                                                                                \
+    tape_tensor function(tape_tensor a, tape_tensor b, tape_tensor c, double p0)                                       \
+    {                                                                                                                  \
+        const tape_tensor x[3] = {a, b, c};                                                                            \
+        return run(TAPE__OP_##name, x, 3, &p0, 1);                                                                     \
+    }
+#define WITH_NUMBERS(name)                                                                                             \
+    tape_tensor tape_##name##_scalar(tape_tensor a, double s)                                                          \
+    {                                                                                                                  \
+        return tape_##name(a, number_like(a, s, #name));                                                               \
+    }                                                                                                                  \
+    tape_tensor tape_scalar_##name(double s, tape_tensor b)                                                            \
+    {                                                                                                                  \
+        return tape_##name(number_like(b, s, #name), b);                                                               \
+    }
+#define BINARY(name) DEFINE_BINARY(tape_##name, name) WITH_NUMBERS(name)
+#define BINARY1(name) DEFINE_BINARY1(tape_##name, name)
+#define BINARY_INTERNAL(name) DEFINE_BINARY(tape__##name, name)
+#define BINARY1_INTERNAL(name) DEFINE_BINARY1(tape__##name, name)
+#define TERNARY(name)                                                                                                  \
+    tape_tensor tape_##name(tape_tensor a, tape_tensor b, tape_tensor c)                                               \
+    {                                                                                                                  \
+        const tape_tensor x[3] = {a, b, c};                                                                            \
+        return run(TAPE__OP_##name, x, 3, NULL, 0);                                                                    \
+    }
+#define TERNARY1(name) DEFINE_TERNARY1(tape_##name, name)
+#define TERNARY1_INTERNAL(name) DEFINE_TERNARY1(tape__##name, name)
+#define WHERE(name) TERNARY(name)
+#define LOGIC(name)                                                                                                    \
+    tape_tensor tape_##name(tape_tensor a, tape_tensor b)                                                              \
+    {                                                                                                                  \
+        const tape_tensor x[2] = {a, b};                                                                               \
+        return run_mask(TAPE__OP_##name, TAPE__EWM_##name, x, 2);                                                      \
+    }
+#define COMPARE(name) LOGIC(name) WITH_NUMBERS(name)
+#define TEST(name)                                                                                                     \
+    tape_tensor tape_##name(tape_tensor a)                                                                             \
+    {                                                                                                                  \
+        return run_mask(TAPE__OP_##name, TAPE__EWM_##name, &a, 1);                                                     \
+    }
+#define GENERAL(name)
+#define NOVJP(name)
+#define COMPOSITE(name)
+
+#define TAPE__ROW(kind, name, family, level, flags, low, high) kind(name)
+#include "ops.def"

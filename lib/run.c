@@ -1,0 +1,176 @@
+/* Running a general op: handles in, forward(), a record out. Does not know what any op computes. */
+#include <assert.h>
+#include <string.h>
+
+#include "kernels/any/copy.h"
+#include "ops/ops.h"
+
+#define FEW_INPUTS 8
+
+/* ---- outputs ----------------------------------------------------------------------------------------------------- */
+
+static tape__node *add_output(tape__call *call, tape__node *node, uint32_t slot)
+{
+    assert(call->n_out < 8 && (call->n_out == 0 || slot == call->out_slot[call->n_out - 1] + 1));
+    call->out[call->n_out] = node;
+    call->out_slot[call->n_out++] = slot;
+    return node;
+}
+
+tape__node *tape__output(tape__call *call, tape_dtype dtype, int rank, const int64_t *size)
+{
+    uint32_t slot;
+    tape__node *node = tape__new_tensor(call->t, dtype, rank, size, &slot);
+    return node ? add_output(call, node, slot) : NULL;
+}
+
+tape__node *tape__output_view(tape__call *call, int64_t offset, int rank, const int64_t *size, const int64_t *stride)
+{
+    tape *t = call->t;
+    const tape__node *base = call->in[0];
+    const tape__layout *layout = tape__layout_strided(&t->layouts, rank, size, stride);
+    if (!layout) {
+        tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a layout");
+        return NULL;
+    }
+    uint32_t slot;
+    tape__node *node = tape__new_node(t, &slot);
+    if (!node)
+        return NULL;
+    size_t item = tape_dtype_size(base->dtype);
+    node->data = layout->numel ? (unsigned char *)base->data + offset * (int64_t)item : base->data;
+    node->layout = layout;
+    node->version = base->version;
+    node->dtype = base->dtype;
+    node->flags = base->flags & TAPE__LEAF_ALIAS;
+    return add_output(call, node, slot);
+}
+
+void tape__copy_dense(const tape *t, const tape__layout *layout, tape_dtype dtype, const void *from, void *to)
+{
+    tape__copy(tape__threads_of(t), tape_dtype_size(dtype), layout->rank, layout->size, from, layout->stride, to, NULL);
+}
+
+const void *tape__dense_data(tape *t, const tape__node *x)
+{
+    if (tape__is_dense(x->layout))
+        return x->data;
+    size_t item = tape_dtype_size(x->dtype);
+    void *copy = tape__arena_get(&t->arena, (size_t)x->layout->numel * item);
+    if (!copy) {
+        tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a contiguous copy of %s", TAPE__LAYOUT_TEXT(x->layout));
+        return NULL;
+    }
+    tape__copy_dense(t, x->layout, x->dtype, x->data, copy);
+    return copy;
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + 15) & ~(size_t)15;
+}
+
+/* One arena block: the struct, then slots, versions and attributes. */
+static tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_size, size_t *bytes)
+{
+    size_t slots = round_up((size_t)n_in * sizeof(uint32_t));
+    *bytes = round_up(sizeof(tape__extra)) + 2 * slots + round_up(attr_size);
+    tape__extra *extra = tape__arena_get(&t->arena, *bytes);
+    if (!extra) {
+        tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a record");
+        return NULL;
+    }
+    unsigned char *at = (unsigned char *)extra + round_up(sizeof *extra);
+    *extra = (tape__extra){.n_in = (uint16_t)n_in, .n_out = 1, .attr_size = (uint32_t)attr_size};
+    extra->in = (uint32_t *)(void *)at;
+    extra->saved = (uint32_t *)(void *)(at + slots);
+    extra->attr = at + 2 * slots;
+    if (attr_size)
+        memcpy(at + 2 * slots, attr, attr_size);
+    return extra;
+}
+
+static void write_record(tape__call *call, int op, tape__extra *extra, const uint32_t *in)
+{
+    tape__node *y = call->out[0];
+    bool gradient = false;
+    for (int i = 0; i < call->n_in; i++) {
+        gradient |= (call->in[i]->flags & TAPE__REQUIRES_GRAD) != 0;
+        extra->saved[i] = *call->in[i]->version;
+    }
+    gradient = gradient && !(call->op->flags & TAPE__NO_GRADIENT);
+    for (int k = 0; k < call->n_out; k++) {
+        tape__node *node = call->out[k];
+        node->op = (uint16_t)(k ? TAPE__OP_OUTPUT : op);
+        node->in[0] = k ? call->out_slot[0] : call->n_in ? in[0] : 0;
+        if (gradient && node->dtype <= TAPE_F64)
+            node->flags |= TAPE__REQUIRES_GRAD;
+    }
+    if (gradient) /* the sweep looks at output 0, whatever its dtype */
+        y->flags |= TAPE__REQUIRES_GRAD;
+    extra->n_out = (uint16_t)call->n_out;
+    y->u.extra = extra;
+}
+
+static bool resolve_all(tape *t, const tape_tensor *inputs, int n_in, uint32_t *slots, tape__node **nodes)
+{
+    for (int i = 0; i < n_in; i++)
+        if ((slots[i] = tape__resolve(t, inputs[i], i)) == TAPE__NO_SLOT)
+            return false;
+    for (int i = 0; i < n_in; i++)
+        nodes[i] = tape__at(t, slots[i]);
+    return true;
+}
+
+static bool run_call(tape__call *call, int op, tape__extra *extra, uint32_t *in)
+{
+    uint32_t before = call->t->count;
+    if (!call->op->forward(call)) {
+        tape__truncate(call->t, before);
+        return false;
+    }
+    assert(call->n_out > 0);
+    if (call->t->paused == 0)
+        write_record(call, op, extra, in);
+    else
+        call->out[0]->in[0] = call->n_in ? in[0] : 0; /* a view of a leaf is followed back through it */
+    return true;
+}
+
+tape_tensor tape__run(int op, const tape_tensor *inputs, int n_in, const void *attr, size_t attr_size)
+{
+    const tape__op *row = &tape__ops[op];
+    tape *t = tape__begin(row->name);
+    if (!t)
+        return TAPE_NULL;
+    if (n_in > UINT16_MAX) {
+        tape__error(t, TAPE_ERROR_ARGUMENT, "takes at most %d tensors, got %d", UINT16_MAX, n_in);
+        return TAPE_NULL;
+    }
+    size_t bytes, pointers = (size_t)n_in * sizeof(tape__node *);
+    tape__extra *extra = new_extra(t, n_in, attr, attr_size, &bytes);
+    if (!extra)
+        return TAPE_NULL;
+    tape__node *few[FEW_INPUTS], **nodes = n_in <= FEW_INPUTS ? few : tape__arena_get(&t->arena, pointers);
+    if (!nodes) {
+        tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a record");
+        return TAPE_NULL;
+    }
+    uint32_t *in = extra->in;
+    tape__call call = {.t = t, .op = row, .n_in = n_in, .in = nodes, .attr = extra->attr, .attr_size = attr_size};
+    bool ok = resolve_all(t, inputs, n_in, in, nodes) && run_call(&call, op, extra, in);
+    if (nodes != few)
+        tape__arena_put(&t->arena, nodes, pointers);
+    if (!ok || t->paused)
+        tape__arena_put(&t->arena, extra, bytes);
+    return ok ? (tape_tensor){t->generation, call.out_slot[0], 0} : TAPE_NULL;
+}
+
+tape_tensor tape__sibling(tape_tensor y, int k)
+{
+    if (y.generation == 0)
+        return TAPE_NULL;
+    return (tape_tensor){y.generation, y.slot + (uint32_t)k, 0};
+}

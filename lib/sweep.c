@@ -1,0 +1,192 @@
+/* The reverse sweep: visits records from the last to the first and hands adjoints on. Does not know any op's maths. */
+#include "sweep.h"
+
+#include <assert.h>
+#include <string.h>
+
+bool tape__sweep_wants(const tape__sweep *s, uint32_t slot, const tape__node *node)
+{
+    if (slot < s->floor) {
+        for (int j = 0; j < s->target_count; j++)
+            if (s->targets[j].slot == slot)
+                return true;
+        return false;
+    }
+    return node->flags & (s->to_leaves ? TAPE__REQUIRES_GRAD : TAPE__WANTED);
+}
+
+/* ---- contributions ----------------------------------------------------------------------------------------------- */
+
+static bool add_recorded(tape__sweep *s, tape__node *x, tape_tensor g)
+{
+    tape *t = s->t;
+    if (x->flags & TAPE__HAS_ADJOINT)
+        g = tape_add(tape__handle(t, x->adj.recorded), g);
+    if (tape_is_null(g))
+        return false;
+    uint32_t slot = tape__resolve(t, g, 0);
+    if (slot == TAPE__NO_SLOT)
+        return false;
+    x->adj.recorded = slot;
+    x->flags |= TAPE__HAS_ADJOINT;
+    return true;
+}
+
+/* The node whose block g's data lies in. */
+static tape__node *storage_owner(tape__node *g)
+{
+    return (tape__node *)(void *)((unsigned char *)g->version - offsetof(tape__node, own_version));
+}
+
+/*
+ * A result of a VJP becomes an adjoint without a copy where that is safe: a node made by the VJP gives its block away,
+ * a view of a cotangent shares the cotangent's adjoint. Everything else (leaves, older values) is copied.
+ */
+static tape__adjoint *holder_of(tape *t, tape__node *g, bool *failed)
+{
+    *failed = false;
+    if (g->flags & (TAPE__LEAF_ALIAS | TAPE__INLINE_VALUE))
+        return NULL;
+    tape__node *owner = storage_owner(g);
+    if (owner->generation != t->generation) /* not made by this VJP */
+        return NULL;
+    if (owner->flags & TAPE__HAS_ADJOINT) /* it stands for an adjoint, or gave its block away before */
+        return owner->adj.adjoint;
+    if (!(owner->flags & TAPE__OWNS_BLOCK))
+        return NULL;
+    size_t bytes = (size_t)owner->layout->numel * tape_dtype_size(owner->dtype);
+    tape__adjoint *adjoint = tape__adjoint_wrap(t, owner->data, owner->layout, owner->data, bytes, NULL);
+    *failed = adjoint == NULL;
+    if (adjoint) {
+        owner->flags = (uint8_t)((owner->flags & ~TAPE__OWNS_BLOCK) | TAPE__HAS_ADJOINT);
+        owner->adj.adjoint = adjoint;
+    }
+    return adjoint;
+}
+
+bool tape__sweep_add(tape__sweep *s, uint32_t slot, tape_tensor g)
+{
+    tape *t = s->t;
+    tape__node *x = tape__at(t, slot);
+    uint32_t g_slot = tape__resolve(t, g, 0);
+    if (g_slot == TAPE__NO_SLOT)
+        return false;
+    tape__node *from = tape__at(t, g_slot);
+    if (from->layout->dense != x->layout->dense || from->dtype != x->dtype)
+        return tape__error(t, TAPE_ERROR_SHAPE, "the gradient has shape %s and dtype %s, the input %s and %s",
+                           TAPE__LAYOUT_TEXT(from->layout), tape_dtype_name(from->dtype), TAPE__LAYOUT_TEXT(x->layout),
+                           tape_dtype_name(x->dtype));
+    if (s->record)
+        return add_recorded(s, x, g);
+    bool failed = false;
+    tape__adjoint *holder = tape__is_single(x) ? NULL : holder_of(t, from, &failed);
+    return !failed && tape__contribute(t, x, from->data, from->layout, holder);
+}
+
+bool tape__sweep_seed(tape__sweep *s, uint32_t y, tape_tensor cotangent)
+{
+    tape *t = s->t;
+    tape__node *node = tape__at(t, y);
+    if (!tape_is_none(cotangent))
+        return tape__sweep_add(s, y, cotangent);
+    if (!tape__is_single(node))
+        return tape__error(t, TAPE_ERROR_SHAPE, "needs a cotangent: y has shape %s, not one element",
+                           TAPE__LAYOUT_TEXT(node->layout));
+    tape_shape shape = {node->layout->rank, {0}};
+    memcpy(shape.size, node->layout->size, sizeof shape.size);
+    if (s->record)
+        return add_recorded(s, node, tape_full(node->dtype, shape, 1.0));
+    const float one_f32 = 1;
+    const double one_f64 = 1;
+    return tape__contribute(t, node, node->dtype == TAPE_F32 ? (const void *)&one_f32 : &one_f64, node->layout, NULL);
+}
+
+/* ---- the sweep --------------------------------------------------------------------------------------------------- */
+
+static void drop(tape__sweep *s, tape__node *x)
+{
+    if (s->record)
+        x->flags &= (uint8_t)~TAPE__HAS_ADJOINT;
+    else
+        tape__adjoint_drop(s->t, x);
+}
+
+static bool keep_for_target(tape__sweep *s, uint32_t slot, const tape__node *x)
+{
+    for (int j = 0; j < s->target_count; j++) {
+        tape__target *target = &s->targets[j];
+        if (target->slot != slot)
+            continue;
+        target->found = true;
+        if (s->record)
+            target->recorded = tape__handle(s->t, x->adj.recorded);
+        else
+            target->result = tape__adjoint_of(s->t, x);
+        return s->record || target->result;
+    }
+    return true;
+}
+
+static bool visit(tape__sweep *s, uint32_t slot, tape__node *y)
+{
+    if (y->flags & TAPE__TARGET && y->flags & TAPE__HAS_ADJOINT && !keep_for_target(s, slot, y))
+        return false;
+    if (y->op == TAPE__OP_LEAF) {
+        if (s->to_leaves) {
+            y->in[0] = s->leaves;
+            s->leaves = slot;
+            return true; /* the adjoint stays for the commit */
+        }
+    } else if (y->op == TAPE__OP_OUTPUT) {
+        tape__at(s->t, y->in[0])->flags |= TAPE__SIBLING_ADJOINT;
+        return true; /* the adjoint stays for the record */
+    } else if (y->op != TAPE__OP_NONE && y->flags & TAPE__REQUIRES_GRAD) {
+        bool fused = tape__ops[y->op].ewise >= 0 && !s->record && s->t->wrong_op != y->op;
+        if (!(fused ? tape__visit_elementwise(s, slot) : tape__visit_general(s, slot)))
+            return false;
+    }
+    int outputs = y->op > TAPE__OP_OUTPUT && !(y->flags & TAPE__INLINE_VALUE) && y->u.extra ? y->u.extra->n_out : 1;
+    for (int k = 0; k < outputs; k++)
+        drop(s, tape__at(s->t, slot + (uint32_t)k));
+    y->flags &= (uint8_t)~TAPE__SIBLING_ADJOINT;
+    return true;
+}
+
+static void abandon(tape__sweep *s, uint32_t top)
+{
+    for (uint32_t slot = top + 1; slot-- > s->floor;) {
+        tape__node *node = tape__at(s->t, slot);
+        drop(s, node);
+        node->flags &= (uint8_t)~TAPE__SIBLING_ADJOINT;
+    }
+    for (int j = 0; j < s->target_count; j++) {
+        drop(s, tape__at(s->t, s->targets[j].slot));
+        if (s->targets[j].result)
+            tape__adjoint_release(s->t, s->targets[j].result);
+        s->targets[j].result = NULL;
+    }
+}
+
+static bool keep_outer_targets(tape__sweep *s)
+{
+    for (int j = 0; j < s->target_count; j++) {
+        tape__node *x = tape__at(s->t, s->targets[j].slot);
+        if (s->targets[j].slot < s->floor && x->flags & TAPE__HAS_ADJOINT && !keep_for_target(s, s->targets[j].slot, x))
+            return false;
+    }
+    return true;
+}
+
+bool tape__sweep_run(tape__sweep *s, uint32_t top)
+{
+    bool ok = true;
+    for (uint32_t slot = top + 1; ok && slot-- > s->floor;) {
+        tape__node *y = tape__at(s->t, slot);
+        if (y->flags & (TAPE__HAS_ADJOINT | TAPE__SIBLING_ADJOINT))
+            ok = visit(s, slot, y);
+    }
+    ok = ok && keep_outer_targets(s);
+    if (!ok)
+        abandon(s, top);
+    return ok;
+}

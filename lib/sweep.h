@@ -1,0 +1,65 @@
+/* One reverse sweep over the records: what tape_backward(), tape_grad() and nested sweeps in callbacks share. */
+#ifndef TAPE__SWEEP_H
+#define TAPE__SWEEP_H
+
+#include "adjoint.h"
+#include "ops/ops.h"
+
+/* What tape_grad() wants: the adjoint of one node. In the arena; freed with what is made after the entry. */
+typedef struct tape__target {
+    uint32_t slot;
+    uint32_t same_as; /* index of an earlier target with the same slot, or its own */
+    bool found;
+    bool outer_has; /* a node from before the running callback: the outer sweep's adjoint, put back at the end */
+    tape__adjoint *outer;
+    double outer_value;
+    tape__adjoint *result; /* plain sweep */
+    tape_tensor recorded;  /* create_graph */
+} tape__target;
+
+typedef struct tape__sweep {
+    tape *t;
+    uint32_t floor; /* records below belong to the world outside the running callback */
+    bool record;    /* create_graph */
+    bool to_leaves; /* tape_backward(): every leaf with gradient is a target */
+    tape__target *targets;
+    int target_count;
+    uint32_t leaves; /* leaf nodes with an adjoint, linked by in[0]; TAPE__NO_SLOT ends the list */
+} tape__sweep;
+
+/* Add a cotangent to y's adjoint: 1 if `cotangent` is none. */
+bool tape__sweep_seed(tape__sweep *s, uint32_t y, tape_tensor cotangent);
+
+/* Visit the records from `top` down. On failure every adjoint is dropped. */
+bool tape__sweep_run(tape__sweep *s, uint32_t top);
+
+/* Whether the sweep carries adjoints to this node. */
+bool tape__sweep_wants(const tape__sweep *s, uint32_t slot, const tape__node *node);
+
+/* x's adjoint += the tensor g, in either mode; g has x's shape. */
+bool tape__sweep_add(tape__sweep *s, uint32_t slot, tape_tensor g);
+
+/* One record: its VJP, by the fused elementwise kernels, or by handles (general ops, create_graph). */
+bool tape__visit_elementwise(tape__sweep *s, uint32_t slot);
+bool tape__visit_general(tape__sweep *s, uint32_t slot);
+
+/* The inputs of a record. */
+static inline int tape__record_inputs(const tape__node *y, const uint32_t **in, const uint32_t **saved)
+{
+    const tape__op *op = &tape__ops[y->op];
+    if (y->flags & TAPE__INLINE_VALUE || !y->u.extra) {
+        *in = y->in;
+        *saved = y->saved;
+        return op->arity;
+    }
+    *in = y->u.extra->in;
+    *saved = y->u.extra->saved;
+    return y->u.extra->n_in;
+}
+
+static inline const void *tape__record_attr(const tape__node *y)
+{
+    return y->flags & TAPE__INLINE_VALUE || !y->u.extra ? NULL : y->u.extra->attr;
+}
+
+#endif

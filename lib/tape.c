@@ -1,0 +1,444 @@
+/* The tape: its life, its nodes, its errors, its marks. Does not know what ops compute nor how gradients flow. */
+#include "tape.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "op_index.h"
+
+#define GENERATION_BLOCK 4096
+#define MOST_LAYOUTS 8192 /* beyond this a reset starts the intern table anew, so that odd shapes cannot pile up */
+
+_Thread_local tape *tape__tls __attribute__((tls_model("initial-exec")));
+static _Thread_local tape *own_tape;            /* what this thread made for itself */
+static _Thread_local tape_status orphan_status; /* of a thread that could not get a tape */
+static _Atomic uint64_t generation_counter = 1;
+
+/* ---- generations ------------------------------------------------------------------------------------------------- */
+
+uint64_t tape__leaf_generation(void)
+{
+    return atomic_fetch_add_explicit(&generation_counter, 1, memory_order_relaxed);
+}
+
+void tape__new_generation(tape *t)
+{
+    if (++t->generation >= t->generation_end) {
+        t->generation = atomic_fetch_add_explicit(&generation_counter, GENERATION_BLOCK, memory_order_relaxed);
+        t->generation_end = t->generation + GENERATION_BLOCK;
+    }
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------------- */
+
+tape *tape_create_sized(const tape_config *config, size_t config_size)
+{
+    tape_config full = {0};
+    if (config)
+        memcpy(&full, config, config_size < sizeof full ? config_size : sizeof full);
+    tape__memory memory;
+    tape__memory_init(&memory, full.allocator, full.allocator_user, full.memory_budget);
+    tape *t = tape__memory_get(&memory, sizeof *t);
+    if (!t)
+        return NULL;
+    memset(t, 0, sizeof *t);
+    t->memory = memory;
+    t->config = full;
+    t->parallel = (struct tape__parallel){full.parallel, full.parallel_user};
+    t->random.seed = full.seed;
+    t->kernels = tape__kernels();
+    tape__arena_init(&t->arena, &t->memory);
+    tape__layouts_init(&t->layouts, &t->memory);
+    t->scalar = tape__layout_dense(&t->layouts, 0, NULL);
+    tape__new_generation(t);
+    if (!t->scalar || !tape__grow_nodes(t)) {
+        tape_destroy(t);
+        return NULL;
+    }
+    return t;
+}
+
+void tape_destroy(tape *t)
+{
+    if (!t)
+        return;
+    if (tape__tls == t)
+        tape__tls = NULL;
+    if (own_tape == t)
+        own_tape = NULL;
+    for (uint32_t i = 0; i < t->capacity / TAPE__NODES_PER_CHUNK; i++)
+        tape__memory_put(&t->memory, t->chunks[i], TAPE__NODES_PER_CHUNK * sizeof(tape__node));
+    tape__memory_put(&t->memory, t->chunks, t->chunk_slots * sizeof *t->chunks);
+    tape__memory_put(&t->memory, t->proxies, t->proxy_count * sizeof *t->proxies);
+    tape__memory_put(&t->memory, t->marks, t->mark_capacity * sizeof *t->marks);
+    tape__memory_put(&t->memory, t->scratch, t->scratch_size);
+    tape__layouts_free(&t->layouts);
+    tape__arena_free(&t->arena);
+    tape__memory memory = t->memory;
+    tape__memory_put(&memory, t, sizeof *t);
+}
+
+tape *tape_make_current(tape *t)
+{
+    tape *before = tape__tls;
+    tape__tls = t;
+    return before;
+}
+
+static TAPE__NOINLINE tape *make_own_tape(void)
+{
+    if (!own_tape)
+        own_tape = tape_create(NULL);
+    if (!own_tape)
+        orphan_status = TAPE_ERROR_MEMORY;
+    tape__tls = own_tape;
+    return own_tape;
+}
+
+tape *tape_current(void)
+{
+    tape *t = tape__tls;
+    return TAPE__LIKELY(t != NULL) ? t : make_own_tape();
+}
+
+void tape_thread_end(void)
+{
+    tape_destroy(own_tape);
+}
+
+void tape_shutdown(void)
+{
+    tape_thread_end();
+    tape__pool_stop();
+    tape__leaves_shutdown();
+}
+
+/* ---- errors ------------------------------------------------------------------------------------------------------ */
+
+static void set_error(tape *t, tape_status status, const char *prefix, const char *format, va_list arguments)
+{
+    if (t->status != TAPE_OK)
+        return;
+    size_t used = 0;
+    if (prefix)
+        tape__append(t->message, sizeof t->message, &used, "%s: ", prefix);
+    vsnprintf(t->message + used, sizeof t->message - used, format, arguments);
+    t->status = status;
+    if (t->config.log)
+        t->config.log(t->config.log_user, status, t->message);
+}
+
+bool tape__error(tape *t, tape_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    set_error(t, status, t->op_name, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+tape_status tape_fail(tape_status status, const char *format, ...)
+{
+    tape *t = tape_current();
+    if (!t || status == TAPE_OK)
+        return status;
+    va_list arguments;
+    va_start(arguments, format);
+    set_error(t, status, NULL, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+tape_status tape_last_status(void)
+{
+    tape *t = tape__tls ? tape__tls : own_tape;
+    return t ? t->status : orphan_status;
+}
+
+const char *tape_message(void)
+{
+    tape *t = tape__tls ? tape__tls : own_tape;
+    if (!t)
+        return orphan_status ? "out of memory: no tape could be made" : "";
+    return t->status ? t->message : "";
+}
+
+void tape_clear(void)
+{
+    orphan_status = TAPE_OK;
+    if (tape__tls)
+        tape__tls->status = TAPE_OK;
+}
+
+tape *tape__begin(const char *op_name)
+{
+    tape *t = tape_current();
+    if (TAPE__UNLIKELY(!t || t->status != TAPE_OK))
+        return NULL;
+    if (!t->composite_depth)
+        t->op_name = op_name;
+    return t;
+}
+
+const char *tape__enter(tape *t, const char *op_name)
+{
+    const char *before = t->op_name;
+    if (!t->composite_depth++)
+        t->op_name = op_name;
+    return before;
+}
+
+/* ---- nodes ------------------------------------------------------------------------------------------------------- */
+
+static bool grow_chunk_table(tape *t)
+{
+    uint32_t slots = t->chunk_slots ? t->chunk_slots * 2 : 16;
+    tape__node **chunks = tape__memory_get(&t->memory, slots * sizeof(tape__node *));
+    if (!chunks)
+        return false;
+    if (t->chunks)
+        memcpy(chunks, t->chunks, t->chunk_slots * sizeof(tape__node *));
+    tape__memory_put(&t->memory, t->chunks, t->chunk_slots * sizeof(tape__node *));
+    t->chunks = chunks;
+    t->chunk_slots = slots;
+    return true;
+}
+
+bool tape__grow_nodes(tape *t)
+{
+    uint32_t index = t->capacity >> TAPE__NODES_LOG2;
+    if (t->capacity > UINT32_MAX - 2 * TAPE__NODES_PER_CHUNK)
+        return tape__error(t, TAPE_ERROR_MEMORY, "the tape is full: %u records", t->capacity);
+    if (index == t->chunk_slots && !grow_chunk_table(t))
+        return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for records");
+    tape__node *chunk = tape__memory_get(&t->memory, TAPE__NODES_PER_CHUNK * sizeof *chunk);
+    if (!chunk)
+        return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for records");
+    t->chunks[index] = chunk;
+    t->capacity += TAPE__NODES_PER_CHUNK;
+    return true;
+}
+
+tape__node *tape__new_node(tape *t, uint32_t *slot)
+{
+    if (TAPE__UNLIKELY(t->count == t->capacity) && !tape__grow_nodes(t))
+        return NULL;
+    *slot = t->count++;
+    tape__node *node = tape__at(t, *slot);
+    *node = (tape__node){.generation = t->generation, .version = &node->own_version};
+    return node;
+}
+
+tape__node *tape__new_tensor(tape *t, tape_dtype dtype, int rank, const int64_t *size, uint32_t *slot)
+{
+    int64_t numel;
+    if (!tape__shape_numel(rank, size, &numel)) {
+        tape__error(t, TAPE_ERROR_SHAPE, "%s is no shape: sizes must not be negative nor their product overflow",
+                    tape__shape_text(rank, size).text);
+        return NULL;
+    }
+    if (t->promote && dtype == TAPE_F32)
+        dtype = TAPE_F64;
+    const tape__layout *layout = rank ? tape__layout_dense(&t->layouts, rank, size) : t->scalar;
+    size_t bytes = (size_t)numel * tape_dtype_size(dtype);
+    void *data = layout ? tape__arena_get(&t->arena, bytes) : NULL;
+    if (!data) {
+        tape__error(t, TAPE_ERROR_MEMORY, "out of memory for %s of %s", tape__shape_text(rank, size).text,
+                    tape_dtype_name(dtype));
+        return NULL;
+    }
+    tape__node *node = tape__new_node(t, slot);
+    if (!node) {
+        tape__arena_put(&t->arena, data, bytes);
+        return NULL;
+    }
+    node->data = data;
+    node->layout = layout;
+    node->dtype = (uint8_t)dtype;
+    node->flags = TAPE__OWNS_BLOCK;
+    return node;
+}
+
+void tape__truncate(tape *t, uint32_t count)
+{
+    for (uint32_t slot = t->count; slot-- > count;) {
+        tape__node *node = tape__at(t, slot);
+        if (node->flags & TAPE__OWNS_BLOCK)
+            tape__arena_put(&t->arena, node->data, (size_t)node->layout->numel * tape_dtype_size(node->dtype));
+    }
+    if (t->count != count)
+        tape__new_generation(t);
+    t->count = count;
+}
+
+bool tape__alias_alive(const tape *t, const tape__node *node)
+{
+    while (node->op != TAPE__OP_LEAF)
+        node = tape__at(t, node->in[0]);
+    /* saved[] of a leaf's node holds the leaf's generation */
+    uint64_t generation;
+    memcpy(&generation, node->saved, sizeof generation);
+    return atomic_load_explicit(&node->u.leaf->generation, memory_order_relaxed) == generation;
+}
+
+void *tape__scratch(tape *t, size_t bytes)
+{
+    if (bytes > t->scratch_size) {
+        size_t size = bytes + bytes / 4;
+        void *scratch = tape__memory_get(&t->memory, size);
+        if (!scratch) {
+            tape__error(t, TAPE_ERROR_MEMORY, "out of memory for %zu bytes of work space", bytes);
+            return NULL;
+        }
+        tape__memory_put(&t->memory, t->scratch, t->scratch_size);
+        t->scratch = scratch;
+        t->scratch_size = size;
+    }
+    return t->scratch;
+}
+
+const struct tape__parallel *tape__threads_of(const tape *t)
+{
+    return t->parallel.run ? &t->parallel : tape__pool();
+}
+
+/* ---- reset, marks ------------------------------------------------------------------------------------------------ */
+
+void tape__note_peak(tape *t)
+{
+    size_t now = tape__arena_in_use(&t->arena) + t->arena.free_bytes + t->count * sizeof(tape__node);
+    if (now > t->bytes_peak)
+        t->bytes_peak = now;
+}
+
+static void empty_free_lists(tape *t)
+{
+    t->free_adjoints = NULL;
+    memset(t->arena.free_lists, 0, sizeof t->arena.free_lists);
+}
+
+static void renew_layouts(tape *t)
+{
+    tape__layouts fresh;
+    tape__layouts_init(&fresh, &t->memory);
+    const tape__layout *scalar = tape__layout_dense(&fresh, 0, NULL);
+    if (!scalar) /* keep the old table: it works, it is only large */
+        return;
+    tape__layouts_free(&t->layouts);
+    t->layouts = fresh;
+    t->scalar = scalar;
+    t->layout_epoch++;
+}
+
+tape_status tape_reset(void)
+{
+    tape *t = tape_current();
+    if (!t)
+        return orphan_status;
+    if (t->callback_depth) {
+        t->op_name = "reset";
+        tape__error(t, TAPE_ERROR_STATE, "not allowed inside a callback");
+        return t->status;
+    }
+    tape__note_peak(t);
+    t->count = 0;
+    tape__arena_rewind(&t->arena, (tape__arena_position){0, 0, 0});
+    empty_free_lists(t);
+    t->arena.free_bytes = 0;
+    t->mark_count = 0;
+    tape__new_generation(t);
+    t->status = TAPE_OK;
+    if (t->layouts.count > MOST_LAYOUTS)
+        renew_layouts(t);
+    return TAPE_OK;
+}
+
+static bool grow_marks(tape *t)
+{
+    uint32_t capacity = t->mark_capacity ? t->mark_capacity * 2 : 4;
+    tape__mark_state *marks = tape__memory_get(&t->memory, capacity * sizeof *marks);
+    if (!marks)
+        return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a mark");
+    if (t->mark_count)
+        memcpy(marks, t->marks, t->mark_count * sizeof *marks);
+    tape__memory_put(&t->memory, t->marks, t->mark_capacity * sizeof *marks);
+    t->marks = marks;
+    t->mark_capacity = capacity;
+    return true;
+}
+
+tape_position tape_mark(void)
+{
+    tape *t = tape__begin("mark");
+    if (!t || (t->mark_count == t->mark_capacity && !grow_marks(t)))
+        return (tape_position){0, 0};
+    tape__mark_state *mark = &t->marks[t->mark_count++];
+    mark->id = ++t->next_mark;
+    mark->nodes = t->count;
+    mark->arena = tape__arena_mark(&t->arena);
+    mark->free_bytes = t->arena.free_bytes;
+    memcpy(mark->free_lists, t->arena.free_lists, sizeof mark->free_lists);
+    empty_free_lists(t);
+    return (tape_position){mark->id, t->mark_count};
+}
+
+static tape__mark_state *find_mark(tape *t, tape_position position)
+{
+    if (position.depth == 0 || position.depth > t->mark_count || t->marks[position.depth - 1].id != position.id) {
+        tape__error(t, TAPE_ERROR_HANDLE, "the mark is null, dropped, or of another tape");
+        return NULL;
+    }
+    tape__mark_state *mark = &t->marks[position.depth - 1];
+    if (mark->nodes < t->callback_floor) {
+        tape__error(t, TAPE_ERROR_STATE, "the mark lies outside the running callback");
+        return NULL;
+    }
+    return mark;
+}
+
+tape_status tape_rewind(tape_position position)
+{
+    tape *t = tape_current();
+    if (!t)
+        return orphan_status;
+    t->op_name = "rewind";
+    tape__mark_state *mark = find_mark(t, position);
+    if (!mark)
+        return t->status;
+    tape__note_peak(t);
+    t->mark_count = position.depth;
+    t->count = mark->nodes;
+    tape__arena_rewind(&t->arena, mark->arena);
+    empty_free_lists(t);
+    t->arena.free_bytes = mark->free_bytes;
+    tape__new_generation(t);
+    return TAPE_OK;
+}
+
+/* Blocks that were free when the mark was made become free again, behind those that were freed since. */
+static void join_free_lists(tape *t, const tape__mark_state *mark)
+{
+    for (int class = 0; class < TAPE__SIZE_CLASSES; class ++) {
+        void *older = mark->free_lists[class];
+        if (!older)
+            continue;
+        void **link = &t->arena.free_lists[class];
+        while (*link)
+            link = *link;
+        *link = older;
+    }
+}
+
+tape_status tape_mark_drop(tape_position position)
+{
+    tape *t = tape_current();
+    if (!t)
+        return orphan_status;
+    t->op_name = "mark_drop";
+    if (!find_mark(t, position))
+        return t->status;
+    while (t->mark_count >= position.depth)
+        join_free_lists(t, &t->marks[--t->mark_count]);
+    return TAPE_OK;
+}

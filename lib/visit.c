@@ -1,0 +1,288 @@
+/* One record on the way back: checks what it saved, then runs its VJP, by handles or by the fused elementwise kernels.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "kernels/any/ewise_driver.h"
+#include "sweep.h"
+
+#define FEW 8
+
+/* ---- saved values ------------------------------------------------------------------------------------------------ */
+
+static bool saved_error(tape *t, const tape__node *y, const tape__node *x, const char *what, int i)
+{
+    const char *name = tape__ops[y->op].name;
+    t->op_name = "backward";
+    if (x->op == TAPE__OP_LEAF && !tape__alias_alive(t, x))
+        return tape__error(t, TAPE_ERROR_VERSION, "%s saved its %s %d, a leaf of shape %s that has been freed since",
+                           name, what, i, TAPE__LAYOUT_TEXT(x->layout));
+    return tape__error(t, TAPE_ERROR_VERSION, "%s saved its %s %d of shape %s, which has been written since", name,
+                       what, i, TAPE__LAYOUT_TEXT(x->layout));
+}
+
+static bool check_input(tape *t, const tape__node *y, uint32_t in, uint32_t saved, int i)
+{
+    const tape__node *x = tape__at(t, in);
+    return TAPE__LIKELY(*x->version == saved) || saved_error(t, y, x, "input", i);
+}
+
+static bool check_output(tape *t, const tape__node *y)
+{
+    return TAPE__LIKELY(y->own_version == 0) || saved_error(t, y, y, "output", 0);
+}
+
+/* ---- general ops: handles ---------------------------------------------------------------------------------------- */
+
+typedef struct visit {
+    tape__sweep *s;
+    tape__node *y;
+    uint32_t slot;
+    int n_in, n_out;
+    const uint32_t *in;
+    tape_tensor *x, *gx, outputs[FEW], cotangents[FEW];
+    bool *needs;
+} visit;
+
+static bool check_saved(const visit *v, const uint32_t *saved)
+{
+    const tape__op *op = &tape__ops[v->y->op];
+    unsigned uses = op->flags;
+    for (int i = 0; i < v->n_in && i < TAPE__SAVED_INPUTS; i++)
+        if (uses & TAPE__SAVES(i) && !check_input(v->s->t, v->y, v->in[i], saved[i], i))
+            return false;
+    if (!(uses & TAPE__SAVES_OUTPUT))
+        return true;
+    for (int k = 0; k < v->n_out; k++)
+        if (!check_output(v->s->t, tape__at(v->s->t, v->slot + (uint32_t)k)))
+            return false;
+    return true;
+}
+
+/* A node that stands for an adjoint: the VJP reads it through a handle, its results may share it. */
+static tape_tensor adjoint_handle(tape *t, tape__node *y)
+{
+    tape__adjoint *adjoint = tape__adjoint_of(t, y);
+    uint32_t slot;
+    tape__node *node = adjoint ? tape__new_node(t, &slot) : NULL;
+    if (!node)
+        return TAPE_NULL;
+    node->data = adjoint->data;
+    node->layout = adjoint->layout;
+    node->dtype = y->dtype;
+    node->flags = TAPE__HAS_ADJOINT;
+    node->adj.adjoint = adjoint;
+    return tape__handle(t, slot);
+}
+
+static bool make_cotangents(visit *v)
+{
+    tape *t = v->s->t;
+    for (int k = 0; k < v->n_out; k++) {
+        uint32_t slot = v->slot + (uint32_t)k;
+        tape__node *y = tape__at(t, slot);
+        v->outputs[k] = tape__handle(t, slot);
+        if (y->flags & TAPE__HAS_ADJOINT)
+            v->cotangents[k] = v->s->record ? tape__handle(t, y->adj.recorded) : adjoint_handle(t, y);
+        else if (tape__ops[v->y->op].flags & TAPE__TAKES_ABSENT || y->dtype > TAPE_F64)
+            v->cotangents[k] = TAPE_NONE;
+        else
+            v->cotangents[k] = tape_zeros_like(v->outputs[k]);
+        if (tape_is_null(v->cotangents[k]))
+            return false;
+    }
+    return true;
+}
+
+static bool hand_on(visit *v)
+{
+    tape *t = v->s->t;
+    bool wrong = t->wrong_factor != 0 && t->wrong_op == v->y->op;
+    for (int i = 0; i < v->n_in; i++) {
+        if (!v->needs[i] || tape_is_none(v->gx[i]))
+            continue;
+        tape_tensor g = wrong ? tape_mul_scalar(v->gx[i], t->wrong_factor) : v->gx[i];
+        if (!tape__sweep_add(v->s, v->in[i], g))
+            return false;
+    }
+    return true;
+}
+
+/* What the VJP made ends here; blocks that became adjoints have left their nodes before. */
+static void end_plain_vjp(tape *t, uint32_t count)
+{
+    for (uint32_t slot = count; slot < t->count; slot++) {
+        tape__node *node = tape__at(t, slot);
+        if (node->flags & TAPE__HAS_ADJOINT) {
+            node->flags &= (uint8_t)~TAPE__HAS_ADJOINT;
+            tape__adjoint_release(t, node->adj.adjoint);
+        }
+    }
+    tape__truncate(t, count);
+}
+
+static bool run_vjp(visit *v)
+{
+    tape *t = v->s->t;
+    const tape__op *op = &tape__ops[v->y->op];
+    uint32_t count = t->count;
+    tape__new_generation(t); /* marks what the VJP makes as its own: sweep.c takes such blocks over */
+    t->paused += !v->s->record;
+    const char *before = tape__enter(t, op->name);
+    tape__vjp vjp = {t,    op,         tape__record_attr(v->y), v->n_in, v->n_out,
+                     v->x, v->outputs, v->cotangents,           v->gx,   v->needs};
+    bool ok = make_cotangents(v);
+    if (ok) {
+        op->vjp(&vjp);
+        ok = t->status == TAPE_OK && hand_on(v);
+    }
+    t->composite_depth--;
+    t->op_name = before;
+    t->paused -= !v->s->record;
+    if (!v->s->record)
+        end_plain_vjp(t, count);
+    return ok;
+}
+
+bool tape__visit_general(tape__sweep *s, uint32_t slot)
+{
+    tape *t = s->t;
+    const uint32_t *saved;
+    visit v = {.s = s, .slot = slot, .y = tape__at(t, slot)};
+    v.n_in = tape__record_inputs(v.y, &v.in, &saved);
+    v.n_out = v.y->flags & TAPE__INLINE_VALUE || !v.y->u.extra ? 1 : v.y->u.extra->n_out;
+    tape_tensor few_x[FEW], few_gx[FEW];
+    bool few_needs[FEW];
+    size_t each = 2 * sizeof(tape_tensor) + sizeof(bool), bytes = (size_t)v.n_in * each;
+    unsigned char *many = v.n_in > FEW ? tape__arena_get(&t->arena, bytes) : NULL;
+    if (v.n_in > FEW && !many)
+        return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a VJP of %d inputs", v.n_in);
+    v.x = many ? (tape_tensor *)(void *)many : few_x;
+    v.gx = many ? v.x + v.n_in : few_gx;
+    v.needs = many ? (bool *)(v.gx + v.n_in) : few_needs;
+    bool any = false;
+    for (int i = 0; i < v.n_in; i++) {
+        const tape__node *x = tape__at(t, v.in[i]);
+        v.x[i] = tape__handle(t, v.in[i]);
+        v.gx[i] = TAPE_NONE;
+        v.needs[i] = x->flags & TAPE__REQUIRES_GRAD && tape__sweep_wants(s, v.in[i], x);
+        any |= v.needs[i];
+    }
+    bool ok = !any || (check_saved(&v, saved) && run_vjp(&v));
+    if (many)
+        tape__arena_put(&t->arena, many, bytes);
+    return ok;
+}
+
+/* ---- elementwise ops: fused kernels ------------------------------------------------------------------------------ */
+
+typedef struct fused {
+    tape__sweep *s;
+    tape__node *y;
+    const uint32_t *in, *saved;
+    int n_in, ewise;
+    const double *params;
+    const void *g; /* y's adjoint */
+    const tape__layout *g_layout;
+    tape__adjoint *holder; /* keeps it; NULL for a one-element y */
+} fused;
+
+static bool check_uses(const fused *f, unsigned uses)
+{
+    tape *t = f->s->t;
+    for (int i = 0; i < f->n_in; i++)
+        if (uses & ((unsigned)TAPE__USES_X0 << i) && !check_input(t, f->y, f->in[i], f->saved[i], i))
+            return false;
+    return !(uses & TAPE__USES_Y) || check_output(t, f->y);
+}
+
+/* out (+)= d_i * g over y's shape. */
+static void run_derivative(const fused *f, int i, unsigned uses, void *out, bool accumulate)
+{
+    tape *t = f->s->t;
+    const tape__layout *shape = f->y->layout->dense;
+    const void *data[3] = {0};
+    int64_t stride[3][TAPE_MAX_RANK];
+    const int64_t *strides[3] = {stride[0], stride[1], stride[2]};
+    for (int k = 0; k < f->n_in; k++) {
+        const tape__node *x = tape__at(t, f->in[k]);
+        if (uses & ((unsigned)TAPE__USES_X0 << k))
+            data[k] = x->data;
+        tape__broadcast_strides(x->layout, shape->rank, shape->size, stride[k]);
+    }
+    tape__ewise_derivative(t->kernels, tape__threads_of(t), f->ewise, i, f->y->dtype, shape->rank, shape->size, out,
+                           accumulate, f->g, f->g_layout->stride, data, strides, f->y->data, f->params);
+}
+
+/* x was stretched: the product over y's shape goes to a block of its own and is summed down. */
+static bool derive_stretched(const fused *f, int i, unsigned uses, tape__node *x)
+{
+    tape *t = f->s->t;
+    uint32_t count = t->count, slot;
+    tape__new_generation(t);
+    tape__node *product = tape__new_node(t, &slot);
+    if (!product)
+        return false;
+    product->dtype = f->y->dtype;
+    if (uses & TAPE__USES_ONE) {
+        product->data = (void *)(uintptr_t)f->g;
+        product->layout = f->g_layout;
+    } else {
+        product->layout = f->y->layout->dense;
+        size_t bytes = (size_t)product->layout->numel * tape_dtype_size(product->dtype);
+        product->data = tape__arena_get(&t->arena, bytes);
+        if (!product->data) {
+            t->count--;
+            return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for an adjoint of %s",
+                               TAPE__LAYOUT_TEXT(product->layout));
+        }
+        product->flags = TAPE__OWNS_BLOCK;
+        run_derivative(f, i, uses, product->data, false);
+    }
+    tape_shape shape = {x->layout->rank, {0}};
+    memcpy(shape.size, x->layout->size, sizeof shape.size);
+    t->paused++;
+    tape_tensor g = tape__sum_to(tape__handle(t, slot), shape);
+    bool ok = !tape_is_null(g) && tape__sweep_add(f->s, f->in[i], g);
+    t->paused--;
+    end_plain_vjp(t, count);
+    return ok;
+}
+
+static bool derive(const fused *f, int i)
+{
+    tape *t = f->s->t;
+    tape__node *x = tape__at(t, f->in[i]);
+    if (!(x->flags & TAPE__REQUIRES_GRAD) || !tape__sweep_wants(f->s, f->in[i], x))
+        return true;
+    unsigned uses = tape__ewise_uses(f->ewise, i);
+    if (!check_uses(f, uses))
+        return false;
+    bool same = x->layout->numel == f->y->layout->numel;
+    if (!same)
+        return derive_stretched(f, i, uses, x);
+    const tape__layout *dense = x->layout->dense;
+    if (uses & TAPE__USES_ONE && (f->g_layout == dense || dense == f->y->layout->dense))
+        return tape__contribute(t, x, f->g, f->g_layout, f->holder);
+    bool accumulate;
+    void *out = tape__adjoint_target(t, x, &accumulate);
+    if (!out)
+        return false;
+    run_derivative(f, i, uses, out, accumulate);
+    return true;
+}
+
+bool tape__visit_elementwise(tape__sweep *s, uint32_t slot)
+{
+    tape__node *y = tape__at(s->t, slot);
+    fused f = {.s = s, .y = y, .ewise = tape__ops[y->op].ewise, .params = tape__record_attr(y)};
+    f.n_in = tape__record_inputs(y, &f.in, &f.saved);
+    bool single = tape__is_single(y);
+    f.g = single ? (const void *)&y->adj.value : y->adj.adjoint->data;
+    f.g_layout = single ? y->layout : y->adj.adjoint->layout;
+    f.holder = single ? NULL : y->adj.adjoint;
+    for (int i = 0; i < f.n_in; i++)
+        if (!derive(&f, i))
+            return false;
+    return true;
+}
