@@ -1,6 +1,7 @@
 /*
- * Samples of the general ops: for each, how to call it on test inputs and a naive reference that shares no code with the
- * library. Every test that loops over the table takes its inputs from here. Elementwise ops need none: their row says all.
+ * Samples of the general ops: for each, how to call it on test inputs and a naive reference that shares no code with
+ * the library. Every test that loops over the table takes its inputs from here. Elementwise ops need none: their row
+ * says all.
  */
 #ifndef TAPE_TESTS_SAMPLES_H
 #define TAPE_TESTS_SAMPLES_H
@@ -10,10 +11,10 @@
 #define SAMPLE_MAX_INPUTS 5
 
 enum sample_input_kind {
-    SAMPLE_FLOAT,  /* differentiated: drawn from [low, high) in the dtype under test */
-    SAMPLE_INDEX,  /* i64 constant: whole numbers from [low, high) */
-    SAMPLE_MASK,   /* u8 constant: 0 or 1 */
-    SAMPLE_FIXED   /* float constant that is not differentiated */
+    SAMPLE_FLOAT, /* differentiated: drawn from [low, high) in the dtype under test */
+    SAMPLE_INDEX, /* i64 constant: whole numbers from [low, high) */
+    SAMPLE_MASK,  /* u8 constant: 0 or 1 */
+    SAMPLE_FIXED  /* float constant that is not differentiated */
 };
 
 struct sample_input {
@@ -29,8 +30,8 @@ struct sample {
     struct sample_input in[SAMPLE_MAX_INPUTS];
     /* The op on x[0..n_in-1]: one tensor (an op of several outputs: a sum of functions of them, or one of them). */
     tape_tensor (*run)(const tape_tensor *x);
-    /* The same in plain loops over row-major doubles (indices and masks as doubles too). y has the op's numel. NULL where
-     * no plain loop can say the value: random draws, whose statistics have a test of their own. */
+    /* The same in plain loops over row-major doubles (indices and masks as doubles too). y has the op's numel. NULL
+     * where no plain loop can say the value: random draws, whose statistics have a test of their own. */
     void (*reference)(const double *const *x, double *y);
     bool not_differentiable; /* the op has no derivative, or this sample sits on a kink on purpose */
     double tolerance; /* of the value, relative to the reference's largest element; 0: 1e-13 in f64, 1e-5 in f32 */
