@@ -1,0 +1,389 @@
+/* Cuts a matrix product into blocks, packs what needs packing and spreads the blocks over threads. Knows shapes,
+   strides and caches; no arithmetic on elements is done here but where C has no unit stride or starts from a bias. */
+#include "kernels/any/gemm_driver.h"
+
+#include <assert.h>
+#include <string.h>
+
+/*
+ * Block sizes, for 32 KiB of L1 and 512 KiB of L2: a sliver of B (K_BLOCK x 16 of f32) stays in L1, a block of A
+ * (ROW_BLOCK x K_BLOCK) in L2. K_BLOCK decides bits, so it is the same for every dtype and processor; the others are
+ * free.
+ */
+enum {
+    K_BLOCK = 384,
+    K_ROUND = 8,
+    ROW_BLOCK = 168,
+    ROW_BLOCKS = 8, /* packed at once where threads share them */
+    COLUMN_BLOCK = 2048,
+    TASKS = 16,     /* wanted where a product or a batch is spread over threads */
+    SCATTER = 1024, /* columns of a block on its way to a C without unit stride */
+    PACK_ELEMENTS = 6144
+};
+#define PARALLEL_WORK 500000 /* m n k from which threads pay */
+#define SPLIT_WORK 4000000   /* m n k from which the entries of a batch are spread one by one */
+
+/* A product in the orientation in which C's rows have unit stride, if they have it in any. */
+struct plan {
+    tape__gemm g;
+    const tape__gemm_type *type;
+    int64_t size; /* of an element */
+    int64_t k_block, row_block, row_blocks, column_block, width;
+    bool pack_a, pack_b, scatter, bias_by_row;
+    bool starts;                           /* C is set or added to before the sum */
+    bool threads;                          /* the product itself is spread */
+    int64_t batch_tasks;                   /* or its batch is, over so many tasks */
+    int64_t a_bytes, scatter_bytes, bytes; /* workspace: of packed A (first), of tiles (last), and in all, a task */
+};
+
+static int64_t min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t round_up(int64_t a, int64_t b)
+{
+    return ceil_div(a, b) * b;
+}
+
+static void transpose_operand(tape__gemm_operand *x)
+{
+    int64_t row = x->row;
+    x->row = x->col;
+    x->col = row;
+}
+
+/* C' = B' A'. */
+static void transpose(struct plan *p)
+{
+    tape__gemm *g = &p->g;
+    tape__gemm_operand a = g->a;
+    int64_t m = g->m;
+    g->m = g->n;
+    g->n = m;
+    g->a = g->b;
+    g->b = a;
+    transpose_operand(&g->a);
+    transpose_operand(&g->b);
+    transpose_operand(&g->c);
+    p->bias_by_row = !p->bias_by_row;
+}
+
+/* Entries that share B and follow each other in A and C are more rows of one product. */
+static void merge_rows(struct plan *p)
+{
+    tape__gemm *g = &p->g;
+    for (int d = TAPE__GEMM_BATCHES - 1; d >= 0; d--) {
+        if (g->batch[d] == 1)
+            continue;
+        if (g->b.batch[d] != 0 || g->c.batch[d] == 0 || (g->bias && p->bias_by_row))
+            return;
+        if (g->m == 1) {
+            g->a.row = g->a.batch[d];
+            g->c.row = g->c.batch[d];
+        } else if (g->a.batch[d] != g->m * g->a.row || g->c.batch[d] != g->m * g->c.row) {
+            return;
+        }
+        g->m *= g->batch[d];
+        g->batch[d] = 1;
+    }
+}
+
+static void orient(struct plan *p)
+{
+    tape__gemm *g = &p->g;
+    if (g->batch[0] * g->batch[1] > 1) {
+        merge_rows(p);
+        transpose(p);
+        merge_rows(p);
+        transpose(p);
+    }
+    if (g->m > 1 && (g->n == 1 || (g->c.col != 1 && g->c.row == 1)))
+        transpose(p);
+    if (g->n == 1)
+        g->b.col = g->c.col = 1;
+}
+
+static int64_t work(const tape__gemm *g)
+{
+    const int64_t limit = INT64_C(1) << 20;
+    return min(g->m, limit) * min(g->n, limit) * min(g->k, limit);
+}
+
+static void choose_blocks(struct plan *p)
+{
+    const tape__gemm *g = &p->g;
+    const bool big = g->m >= 64 && g->n >= 64 && g->k >= 64 && g->k * g->n * p->size > 256 * 1024;
+    p->width = tape__gemm_width(p->type, g->m);
+    p->k_block = g->k ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), K_ROUND) : K_ROUND;
+    p->pack_b = g->b.col != 1 || big;
+    p->pack_a = big;
+    p->column_block = p->pack_b ? min(round_up(g->n, p->width), COLUMN_BLOCK) : g->n;
+    p->row_block = p->pack_a ? min(g->m, ROW_BLOCK) : g->m;
+    if (p->threads && !p->pack_a)
+        p->row_block = min(g->m, round_up(ceil_div(g->m, TASKS), p->type->rows));
+    p->row_blocks = p->threads ? ROW_BLOCKS : 1;
+    p->scatter = g->c.col != 1;
+    if (p->scatter) {
+        p->row_block = min(p->row_block, 4 * p->type->rows);
+        p->row_blocks = 1;
+        p->scatter_bytes = round_up(p->row_block * min(SCATTER, round_up(g->n, p->width)) * p->size, 64);
+    }
+    p->starts = g->k == 0 || (g->bias && (g->accumulate || p->bias_by_row || p->scatter || g->bias_stride != 1));
+}
+
+static struct plan make_plan(const tape__gemm_kernels *kernels, const tape__gemm *g, bool threads)
+{
+    struct plan p = {.g = *g, .type = &kernels->type[g->dtype], .size = g->dtype == TAPE_F32 ? 4 : 8};
+    assert(g->dtype == TAPE_F32 || g->dtype == TAPE_F64);
+    orient(&p);
+    const int64_t entries = p.g.batch[0] * p.g.batch[1], each = work(&p.g);
+    const bool sums = (p.g.batch[0] > 1 && !p.g.c.batch[0]) || (p.g.batch[1] > 1 && !p.g.c.batch[1]);
+    p.batch_tasks = 1;
+    if (threads && entries > 1 && each < SPLIT_WORK && !sums && each * entries >= PARALLEL_WORK)
+        p.batch_tasks = min(entries, TASKS);
+    p.threads = threads && p.batch_tasks == 1 && each >= PARALLEL_WORK && p.g.c.col == 1;
+    choose_blocks(&p);
+    if (p.pack_a)
+        p.a_bytes = round_up(min(p.g.m, p.row_block * p.row_blocks) * p.k_block * p.size, 64);
+    p.bytes = p.a_bytes;
+    if (p.pack_b)
+        p.bytes += round_up(p.column_block * p.k_block * p.size, 64);
+    if (p.scatter)
+        p.bytes += p.scatter_bytes;
+    return p;
+}
+
+/* One step: what is the same for all tasks that work on one block of k, one of columns and some of rows. */
+struct step {
+    const struct plan *p;
+    const char *a, *b, *add;
+    char *c, *packed_a, *packed_b, *scatter;
+    int64_t m, n, k;
+    int64_t add_row;
+    int64_t column_task, column_tasks; /* columns of a task, tasks that share rows */
+    bool accumulate, last;             /* last: C is final afterwards */
+};
+
+static void pack_b_body(void *arg, int64_t i)
+{
+    const struct step *s = arg;
+    const struct plan *p = s->p;
+    const int64_t columns = round_up(ceil_div(PACK_ELEMENTS, s->k), p->width);
+    const int64_t end = min(s->n, (i + 1) * columns), in_i = p->g.b.col * p->size, in_k = p->g.b.row * p->size;
+    for (int64_t j = i * columns; j < end; j += p->width)
+        p->type->pack(s->packed_b + j * s->k * p->size, min(p->width, s->n - j), s->k, s->b + j * in_i, in_i, in_k);
+}
+
+static void pack_b(struct step *s, const struct tape__parallel *parallel)
+{
+    const int64_t columns = round_up(ceil_div(PACK_ELEMENTS, s->k), s->p->width);
+    tape__parallel_for(parallel, ceil_div(s->n, columns), pack_b_body, s);
+}
+
+static void pack_a_body(void *arg, int64_t i)
+{
+    const struct step *s = arg;
+    const struct plan *p = s->p;
+    const int64_t first = i * p->row_block, m = min(p->row_block, s->m - first);
+    const int64_t in_i = p->g.a.row * p->size, in_k = p->g.a.col * p->size;
+    for (int64_t r = 0, rows; r < m; r += rows) {
+        rows = tape__gemm_sliver(r, m, p->type->rows);
+        p->type->pack(s->packed_a + (first + r) * s->k * p->size, rows, s->k, s->a + (first + r) * in_i, in_i, in_k);
+    }
+}
+
+#define ADD_ROW(type)                                                                                                  \
+    for (int64_t j = 0; j < n; j++) {                                                                                  \
+        type *at = (type *)c + j * c_col;                                                                              \
+        *at = (accumulate ? *at : 0) + ((const type *)x)[j * x_col];                                                   \
+    }
+
+/* c = x, or c += x, for n elements. */
+static void add_row(tape_dtype dtype, bool accumulate, int64_t n, char *c, int64_t c_col, const char *x, int64_t x_col)
+{
+    if (dtype == TAPE_F32)
+        ADD_ROW(float)
+    else
+        ADD_ROW(double)
+}
+
+static void scatter(const struct step *s, const tape__gemm_block *block, char *c)
+{
+    const struct plan *p = s->p;
+    for (int64_t i = 0; i < block->m; i++)
+        add_row(p->g.dtype, s->accumulate, block->n, c + i * p->g.c.row * p->size, p->g.c.col,
+                block->c + i * block->c_row, 1);
+}
+
+static void finish(const struct plan *p, char *c, int64_t m, int64_t n)
+{
+    const tape__gemm *g = &p->g;
+    const int64_t pieces = g->c.col == 1 ? 1 : n;
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < pieces; j++)
+            g->finish(g->finish_user, c + (i * g->c.row + j * g->c.col) * p->size, n / pieces);
+}
+
+/* A task: some rows by some columns of C. */
+static void block_body(void *arg, int64_t task)
+{
+    const struct step *s = arg;
+    const struct plan *p = s->p;
+    const tape__gemm *g = &p->g;
+    const int64_t i = task / s->column_tasks * p->row_block, j = task % s->column_tasks * s->column_task;
+    tape__gemm_block block = {
+        .m = min(p->row_block, s->m - i),
+        .n = min(s->column_task, s->n - j),
+        .k = s->k,
+        .width = p->width,
+        .a = p->pack_a ? s->packed_a + i * s->k * p->size : s->a + i * g->a.row * p->size,
+        .a_row = g->a.row * p->size,
+        .a_k = g->a.col * p->size,
+        .b = p->pack_b ? s->packed_b + j * s->k * p->size : s->b + j * p->size,
+        .b_k = g->b.row * p->size,
+        .c = s->c + (i * g->c.row + j * g->c.col) * p->size,
+        .c_row = g->c.row * p->size,
+        .add = s->add ? s->add + i * s->add_row + j * p->size : NULL,
+        .add_row = s->add_row,
+        .a_packed = p->pack_a,
+        .b_packed = p->pack_b,
+    };
+    char *c = block.c;
+    if (p->scatter) {
+        block.c = s->scatter;
+        block.c_row = block.n * p->size;
+        block.add = NULL;
+    }
+    p->type->block(&block);
+    if (p->scatter)
+        scatter(s, &block, c);
+    if (s->last && g->finish)
+        finish(p, c, block.m, block.n);
+}
+
+static void run_blocks(struct step *s, const struct tape__parallel *parallel)
+{
+    const struct plan *p = s->p;
+    const int64_t row_tasks = ceil_div(s->m, p->row_block);
+    s->column_task = s->n;
+    if (p->scatter)
+        s->column_task = SCATTER;
+    else if (parallel && row_tasks < TASKS)
+        s->column_task = ceil_div(s->n, ceil_div(TASKS, row_tasks));
+    s->column_task = min(s->n, round_up(s->column_task, p->width));
+    s->column_tasks = ceil_div(s->n, s->column_task);
+    tape__parallel_for(parallel, row_tasks * s->column_tasks, block_body, s);
+}
+
+/* Before the sum: C = bias, C += bias, or C = 0. */
+static void start(const struct plan *p, bool accumulate, char *c)
+{
+    const tape__gemm *g = &p->g;
+    const double zero = 0;
+    for (int64_t i = 0; i < g->m; i++) {
+        const char *bias = g->bias ? (const char *)g->bias : (const char *)&zero;
+        int64_t stride = g->bias && !p->bias_by_row ? g->bias_stride : 0;
+        if (g->bias && p->bias_by_row)
+            bias += i * g->bias_stride * p->size;
+        add_row(g->dtype, accumulate, g->n, c + i * g->c.row * p->size, g->c.col, bias, stride);
+    }
+}
+
+/* All of C for one block of k and one of columns. */
+static void run_rows(struct step *s, const char *a, char *c, const char *bias, const struct tape__parallel *parallel)
+{
+    const struct plan *p = s->p;
+    const tape__gemm *g = &p->g;
+    const int64_t rows = p->row_block * p->row_blocks;
+    for (int64_t i = 0; i < g->m; i += rows) {
+        s->m = min(rows, g->m - i);
+        s->a = a + i * g->a.row * p->size;
+        s->c = c + i * g->c.row * p->size;
+        s->add = s->accumulate ? s->c : bias;
+        s->add_row = s->accumulate ? g->c.row * p->size : 0;
+        if (p->pack_a)
+            tape__parallel_for(parallel, ceil_div(s->m, p->row_block), pack_a_body, s);
+        run_blocks(s, parallel);
+    }
+}
+
+/* One entry of the batch. */
+static void product(const struct plan *p, const char *a, const char *b, char *c, bool accumulate, char *workspace,
+                    const struct tape__parallel *parallel)
+{
+    const tape__gemm *g = &p->g;
+    struct step s = {.p = p, .packed_a = workspace, .packed_b = workspace + p->a_bytes};
+    s.scatter = workspace + p->bytes - p->scatter_bytes;
+    if (p->starts && (g->bias || !accumulate)) {
+        start(p, accumulate, c);
+        accumulate = true;
+    }
+    if (g->k == 0 && g->finish)
+        finish(p, c, g->m, g->n);
+    for (int64_t j = 0; j < g->n; j += p->column_block) {
+        const char *bias = g->bias && !p->starts ? (const char *)g->bias + j * p->size : NULL;
+        s.n = min(p->column_block, g->n - j);
+        for (int64_t q = 0; q < g->k; q += p->k_block) {
+            s.k = min(p->k_block, g->k - q);
+            s.b = b + (q * g->b.row + j * g->b.col) * p->size;
+            s.accumulate = accumulate || q > 0;
+            s.last = q + s.k == g->k;
+            if (p->pack_b)
+                pack_b(&s, parallel);
+            run_rows(&s, a + q * g->a.col * p->size, c + j * g->c.col * p->size, bias, parallel);
+        }
+    }
+}
+
+struct batch {
+    const struct plan *p;
+    char *workspace;
+    const struct tape__parallel *parallel; /* of each entry */
+};
+
+static void batch_body(void *arg, int64_t task)
+{
+    const struct batch *batch = arg;
+    const struct plan *p = batch->p;
+    const tape__gemm *g = &p->g;
+    const int64_t *inner = &g->batch[1], entries = g->batch[0] * *inner;
+    const int64_t share = ceil_div(entries, p->batch_tasks), end = min(entries, (task + 1) * share);
+    for (int64_t e = task * share; e < end; e++) {
+        const int64_t e0 = e / *inner, e1 = e % *inner;
+        const bool again = (e0 > 0 && g->c.batch[0] == 0) || (e1 > 0 && g->c.batch[1] == 0);
+        product(p, (const char *)g->a.data + (e0 * g->a.batch[0] + e1 * g->a.batch[1]) * p->size,
+                (const char *)g->b.data + (e0 * g->b.batch[0] + e1 * g->b.batch[1]) * p->size,
+                (char *)g->c.data + (e0 * g->c.batch[0] + e1 * g->c.batch[1]) * p->size, g->accumulate || again,
+                batch->workspace + task * p->bytes, batch->parallel);
+    }
+}
+
+static bool is_empty(const tape__gemm *g)
+{
+    return g->m <= 0 || g->n <= 0 || g->batch[0] <= 0 || g->batch[1] <= 0;
+}
+
+size_t tape__gemm_workspace(const tape__gemm_kernels *kernels, const tape__gemm *g,
+                            const struct tape__parallel *parallel)
+{
+    if (is_empty(g))
+        return 0;
+    struct plan p = make_plan(kernels, g, parallel != NULL);
+    return (size_t)(p.bytes * p.batch_tasks);
+}
+
+void tape__gemm_run(const tape__gemm_kernels *kernels, const tape__gemm *g, void *workspace,
+                    const struct tape__parallel *parallel)
+{
+    if (is_empty(g))
+        return;
+    struct plan p = make_plan(kernels, g, parallel != NULL);
+    struct batch batch = {&p, workspace, p.threads ? parallel : NULL};
+    tape__parallel_for(parallel, p.batch_tasks, batch_body, &batch);
+}

@@ -1,0 +1,55 @@
+/* The matrix product that ops call: any strides, batches, accumulation, bias, threads. Knows how to cut a product into
+   blocks, pack and spread them; the arithmetic itself is the instruction set's (kernels/gemm.h). */
+#ifndef TAPE__GEMM_DRIVER_H
+#define TAPE__GEMM_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels/gemm.h"
+#include "parallel.h"
+#include "tape/types.h"
+
+enum { TAPE__GEMM_BATCHES = 2 };
+
+/* Strides are in elements, and may be 0 or negative (C's: only `batch` may be 0). */
+typedef struct tape__gemm_operand {
+    const void *data;
+    int64_t row, col;
+    int64_t batch[TAPE__GEMM_BATCHES];
+} tape__gemm_operand;
+
+/*
+ * C[m,n] = A[m,k] B[k,n] for each of batch[0] x batch[1] entries, outer first. A and B may be anything, C must not
+ * overlap them.
+ * accumulate: adds to C instead. bias: n elements (stride in elements, shared by the batch) added to every row.
+ * A batch stride of 0 in C, where that batch is larger than 1, sums over that batch in its order.
+ * finish: called once for every piece of C (n elements, unit stride) when its value is final, by the thread that wrote
+ * it, while it is in cache: the place for an activation. Not with a C that sums over a batch.
+ *
+ * Every element is ((start + s0) + s1) + ..., where start is C (accumulate) plus bias, if any, and s_i are the sums
+ * over blocks of k in order (kernels/gemm.h), whose size depends on k alone. So the bits of an element depend on its
+ * row of A, its column of B and the FMA class, never on m, n, strides, threads or the instruction set. k = 0 gives
+ * start.
+ */
+typedef struct tape__gemm {
+    tape_dtype dtype; /* TAPE_F32 or TAPE_F64 */
+    bool accumulate;
+    int64_t m, n, k;
+    int64_t batch[TAPE__GEMM_BATCHES];
+    tape__gemm_operand a, b, c; /* c.data is written */
+    const void *bias;
+    int64_t bias_stride;
+    void (*finish)(void *user, void *c, int64_t n);
+    void *finish_user;
+} tape__gemm;
+
+/* Bytes of 64-byte aligned memory that tape__gemm_run() wants for the same product and the same choice of threads
+   (p NULL or not); 0 for most small products. */
+size_t tape__gemm_workspace(const tape__gemm_kernels *kernels, const tape__gemm *g, const struct tape__parallel *p);
+
+/* Allocates nothing, cannot fail. p NULL: serial; so are small products. */
+void tape__gemm_run(const tape__gemm_kernels *kernels, const tape__gemm *g, void *workspace,
+                    const struct tape__parallel *p);
+
+#endif

@@ -1,0 +1,60 @@
+/* The matrix product as the driver sees it: what each instruction set offers for one block of the sum over k. Knows
+   pointers, sizes and strides in bytes; how a product is cut into blocks is the driver's business. */
+#ifndef TAPE__KERNELS_GEMM_H
+#define TAPE__KERNELS_GEMM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * C = add + A B for one block of k: c is m x n with unit column stride, add has c's shape (row stride 0: one row for
+ * all; NULL: nothing is added) and may be c itself.
+ * Each element is one chain in the order of k, started at zero, added to `add` at its end: x = 0; x = a*b + x (fused
+ * where the class has FMA); c = add + x. Its bits depend on nothing else: not on m, n, packing, strides or lanes.
+ */
+typedef struct tape__gemm_block {
+    int64_t m, n, k;
+    int64_t width; /* tape__gemm_width() of the whole product: the most columns of a tile */
+    const char *a; /* packed: slivers of tape__gemm_sliver() rows, each k x rows */
+    int64_t a_row, a_k;
+    const char
+        *b; /* packed: slivers of `width` columns (the last narrower), each k x columns; otherwise unit columns */
+    int64_t b_k;
+    char *c;
+    int64_t c_row;
+    const char *add;
+    int64_t add_row;
+    bool a_packed, b_packed;
+} tape__gemm_block;
+
+/* One dtype's functions. */
+typedef struct tape__gemm_type {
+    int rows;  /* of a full tile */
+    int width; /* columns of a full tile */
+    void (*block)(const tape__gemm_block *g);
+    /* out[p][i] = in[i][p] for width x k elements: a sliver of A (i: rows) or of B (i: columns). Strides in bytes. */
+    void (*pack)(char *out, int64_t width, int64_t k, const char *in, int64_t in_i, int64_t in_k);
+} tape__gemm_type;
+
+/* One instruction set's table, by dtype: TAPE_F32, TAPE_F64. */
+typedef struct tape__gemm_kernels {
+    tape__gemm_type type[2];
+} tape__gemm_kernels;
+
+/* The height of the sliver that starts at row i of m: at most `rows`, as even as possible. */
+static inline int64_t tape__gemm_sliver(int64_t i, int64_t m, int64_t rows)
+{
+    int64_t left = m - i, slivers = (left + rows - 1) / rows;
+    return slivers > 8 ? rows : (left + slivers - 1) / slivers;
+}
+
+/* The width of B's slivers, in columns, for a product of m rows: few rows take wide tiles to hide the latency of FMA.
+ */
+static inline int64_t tape__gemm_width(const tape__gemm_type *type, int64_t m)
+{
+    return m == 1 ? 4 * type->width : m <= 3 ? 2 * type->width : type->width;
+}
+
+extern const tape__gemm_kernels tape__gemm_generic, tape__gemm_sse2, tape__gemm_avx2, tape__gemm_avx512;
+
+#endif
