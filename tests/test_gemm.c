@@ -1,4 +1,5 @@
 /* Knows what the matrix product promises: values, the exact order of every sum, and what it may touch. */
+#include "dispatch.h"
 #include "kernels/any/gemm_driver.h"
 
 #include <check.h>
@@ -7,26 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- the instruction sets of this processor ------------------------------------------------------------------------
- */
-
-static const struct {
-    const char *name;
-    const tape__gemm_kernels *kernels;
-    bool fma;
-} sets[] = {
-    {"sse2", &tape__gemm_sse2, false},
-    {"avx2", &tape__gemm_avx2, true},
-    {"avx512", &tape__gemm_avx512, true},
-};
-enum { SETS = sizeof sets / sizeof *sets };
-
-static bool runs_here(int set)
-{
-    return set == 0 || (set == 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) ||
-           (set == 2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"));
-}
 
 /* ---- numbers -------------------------------------------------------------------------------------------------------
  */
@@ -278,16 +259,17 @@ static void define(struct expected *e, bool fma_class)
     free(b);
 }
 
-static void run_and_compare(struct expected *e, int set, const struct tape__parallel *threads, const char *what)
+static void run_and_compare(struct expected *e, const struct tape__kernels *kernels,
+                            const struct tape__parallel *threads, const char *what)
 {
     const tape__gemm *g = &e->g;
     const size_t bytes = (size_t)e->c.numel * tape_dtype_size(g->dtype);
-    size_t need = tape__gemm_workspace(sets[set].kernels, g, threads);
+    size_t need = tape__gemm_workspace(kernels->gemm, g, threads);
     char *workspace = aligned_alloc(64, (need + 127) / 64 * 64);
     ck_assert_ptr_nonnull(workspace);
     memset(workspace, 0xff, (need + 127) / 64 * 64); /* not-a-numbers */
     memcpy(e->c.memory, e->before, bytes);
-    tape__gemm_run(sets[set].kernels, g, workspace, threads);
+    tape__gemm_run(kernels->gemm, g, workspace, threads);
     for (size_t i = need; i < (need + 127) / 64 * 64; i++)
         if (workspace[i] != (char)0xff)
             ck_abort_msg("%s: wrote beyond its workspace", what);
@@ -297,7 +279,7 @@ static void run_and_compare(struct expected *e, int set, const struct tape__para
     for (int64_t i = 0; i < e->c.numel; i++) {
         double x = get(g->dtype, e->c.memory, i), y = get(g->dtype, e->after, i);
         if (memcmp(&x, &y, sizeof x) != 0)
-            ck_abort_msg("%s on %s: element %ld is %.17g, expected %.17g", what, sets[set].name, (long)i, x, y);
+            ck_abort_msg("%s on %s: element %ld is %.17g, expected %.17g", what, kernels->isa, (long)i, x, y);
     }
 }
 
@@ -311,11 +293,12 @@ static void check(const struct shape *s, const struct variant *v)
     set_up(&e, s, v);
     for (int fma_class = 0; fma_class < 2; fma_class++) {
         define(&e, fma_class);
-        for (int set = 0; set < SETS; set++)
-            if (runs_here(set) && sets[set].fma == fma_class) {
-                run_and_compare(&e, set, NULL, what);
+        const struct tape__kernels *kernels;
+        for (int set = 0; (kernels = tape__kernels_available(set)); set++)
+            if (kernels->fma == fma_class) {
+                run_and_compare(&e, kernels, NULL, what);
                 if (tape__pool())
-                    run_and_compare(&e, set, tape__pool(), what);
+                    run_and_compare(&e, kernels, tape__pool(), what);
             }
     }
     tear_down(&e);
@@ -419,9 +402,8 @@ END_TEST
 START_TEST(sum_over_batch)
 {
     enum { M = 7, N = 18, K = 5, B = 6 };
-    for (int set = 0; set < SETS; set++) {
-        if (!runs_here(set))
-            continue;
+    const struct tape__kernels *kernels;
+    for (int set = 0; (kernels = tape__kernels_available(set)); set++) {
         float a[B * M * K], b[B * K * N], c[M * N], step[M * N];
         for (int i = 0; i < B * M * K; i++)
             a[i] = (float)draw_value();
@@ -430,15 +412,15 @@ START_TEST(sum_over_batch)
         tape__gemm g = {.m = M, .n = N, .k = K, .batch = {2, B / 2}, .a = {a, K, 1, {B / 2 * M * K, M * K}}};
         g.b = (tape__gemm_operand){b, N, 1, {B / 2 * K * N, K * N}};
         g.c = (tape__gemm_operand){c, N, 1, {0, 0}};
-        ck_assert_uint_eq(tape__gemm_workspace(sets[set].kernels, &g, NULL), 0);
-        tape__gemm_run(sets[set].kernels, &g, NULL, NULL);
+        ck_assert_uint_eq(tape__gemm_workspace(kernels->gemm, &g, NULL), 0);
+        tape__gemm_run(kernels->gemm, &g, NULL, NULL);
         g.batch[0] = g.batch[1] = 1;
         g.c.data = step;
         for (int i = 0; i < B; i++) {
             g.a.data = a + i * M * K;
             g.b.data = b + i * K * N;
             g.accumulate = i > 0;
-            tape__gemm_run(sets[set].kernels, &g, NULL, NULL);
+            tape__gemm_run(kernels->gemm, &g, NULL, NULL);
         }
         ck_assert_mem_eq(c, step, sizeof c);
     }
@@ -458,22 +440,23 @@ START_TEST(finish_once)
 {
     static const struct shape shapes[] = {{9, 33, 20, {1, 1}},    {9, 33, 0, {1, 1}},   {5, 6, 800, {2, 3}},
                                           {70, 300, 500, {1, 1}}, {70, 1, 500, {1, 1}}, {1, 1, 1, {1, 1}}};
-    for (int set = 0; set < SETS; set++)
-        for (size_t i = 0; runs_here(set) && i < sizeof shapes / sizeof *shapes; i++)
+    const struct tape__kernels *kernels;
+    for (int set = 0; (kernels = tape__kernels_available(set)); set++)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
             for (enum layout c = DENSE; c < REPEATED; c++) {
                 const struct shape *s = &shapes[i];
                 struct variant v = {.dtype = TAPE_F32, .a = DENSE, .b = DENSE, .c = c, .bias = true};
                 struct expected e = {0};
                 set_up(&e, s, &v);
-                size_t bytes = tape__gemm_workspace(sets[set].kernels, &e.g, NULL);
+                size_t bytes = tape__gemm_workspace(kernels->gemm, &e.g, NULL);
                 void *workspace = bytes ? aligned_alloc(64, bytes) : NULL;
-                tape__gemm_run(sets[set].kernels, &e.g, workspace, NULL);
+                tape__gemm_run(kernels->gemm, &e.g, workspace, NULL);
                 memcpy(e.after, e.c.memory, (size_t)e.c.numel * sizeof(float));
                 int64_t count = 0;
                 e.g.finish = finish_relu;
                 e.g.finish_user = &count;
                 memcpy(e.c.memory, e.before, (size_t)e.c.numel * sizeof(float));
-                tape__gemm_run(sets[set].kernels, &e.g, workspace, NULL);
+                tape__gemm_run(kernels->gemm, &e.g, workspace, NULL);
                 ck_assert_int_eq(count, s->m * s->n * s->batch[0] * s->batch[1]);
                 for (int64_t b = 0; b < s->batch[0] * s->batch[1]; b++)
                     for (int64_t k = 0; k < s->m * s->n; k++) {
@@ -491,9 +474,8 @@ END_TEST
 START_TEST(not_a_number)
 {
     enum { M = 13, N = 21, K = 10 };
-    for (int set = 0; set < SETS; set++) {
-        if (!runs_here(set))
-            continue;
+    const struct tape__kernels *kernels;
+    for (int set = 0; (kernels = tape__kernels_available(set)); set++) {
         float a[M * K] = {0}, b[K * N], c[M * N];
         for (int i = 0; i < K * N; i++)
             b[i] = 1;
@@ -501,7 +483,7 @@ START_TEST(not_a_number)
         a[5 * K + 2] = NAN;
         tape__gemm g = {.m = M, .n = N, .k = K, .batch = {1, 1}, .a = {a, K, 1, {0}}, .b = {b, N, 1, {0}}};
         g.c = (tape__gemm_operand){c, N, 1, {0}};
-        tape__gemm_run(sets[set].kernels, &g, NULL, NULL);
+        tape__gemm_run(kernels->gemm, &g, NULL, NULL);
         for (int i = 0; i < M; i++)
             for (int j = 0; j < N; j++)
                 ck_assert(i == 5 || j == 4 ? isnan(c[i * N + j]) : c[i * N + j] == 0);

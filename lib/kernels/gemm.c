@@ -1,29 +1,18 @@
-/* The micro-kernels of the matrix product for the instruction set being compiled. Knows tiles that live in registers;
-   how a product is cut into blocks it does not know. */
-#include "kernels/gemm.h"
+/* Knows the micro-kernels of the matrix product for the instruction set being compiled: tiles of C that live in
+   registers. It does not know how a product is cut into blocks. */
+#include "gemm.h"
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <string.h>
 
-#include "kernels/gemm_vec.h"
+#include "base.h"
+#include "gemm_vec.h"
 
-#if defined __clang__
-#define UNROLL _Pragma("unroll")
+/* A loop of few, constant iterations over arrays that are to live in registers. */
+#if defined(__clang__)
+#define EACH(i, n) for (int i = 0; i < (n); i++)
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 #endif
-
-enum { MAX_ROWS = 8, MAX_VECS = 8, LOG2_VECS = 4 };
-#define LOG2(vecs) ((vecs) == 8 ? 3 : (vecs) / 2)
-
-/* The shapes of tiles: as many accumulators as registers allow, and enough (8) to hide the latency of FMA. */
-#define TILES                                                                                                          \
-    TILE(1, 1)                                                                                                         \
-    TILE(1, 2)                                                                                                         \
-    TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4)      \
-        TILE(2, 5) TILE(2, 6) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(8, 1)
-static const int tile_rows[LOG2_VECS] = {8, 6, 3, 1};
 
 /* What is the same for all tiles of a panel. */
 struct tile {
@@ -33,19 +22,24 @@ struct tile {
 
 typedef void tile_function(const struct tile *t, const char *a, const char *b, char *c, const char *add);
 
-#define SCALAR float
-#define N(name) f32_##name
-#include "kernels/gemm_type.h"
-#undef SCALAR
-#undef N
+/* The shapes of tiles, vectors by rows: as many accumulators as registers allow, and enough (8) to hide the latency of
+   FMA. tile_rows: the most rows by log2 of the vectors. */
+enum { MAX_ROWS = 8, MAX_VECS = 8, LOG2_VECS = 4 };
+#define LOG2(vecs) ((vecs) == 8 ? 3 : (vecs) / 2)
+#define TILES_1(X) X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8)
+#define TILES_2(X) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(2, 5) X(2, 6)
+#define TILES_4(X) X(4, 1) X(4, 2) X(4, 3)
+#define TILES_8(X) X(8, 1)
+static const int tile_rows[LOG2_VECS] = {8, 6, 3, 1};
 
-#define SCALAR double
-#define N(name) f64_##name
-#include "kernels/gemm_type.h"
-#undef SCALAR
-#undef N
+#define T f32
+#include "gemm_type.h"
+#undef T
+#define T f64
+#include "gemm_type.h"
+#undef T
 
-const tape__gemm_kernels ISA_NAME(tape__gemm) = {{
-    {.rows = 6, .width = 2 * f32_lanes, .block = f32_block, .pack = f32_pack_sliver},
-    {.rows = 6, .width = 2 * f64_lanes, .block = f64_block, .pack = f64_pack_sliver},
+const struct tape__gemm_kernels TAPE__ISA_SYM(tape__gemm) = {{
+    {.rows = 6, .width = 2 * LANES_f32, .block = block_f32, .pack = pack_sliver_f32},
+    {.rows = 6, .width = 2 * LANES_f64, .block = block_f64, .pack = pack_sliver_f64},
 }};

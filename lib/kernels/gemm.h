@@ -41,11 +41,10 @@ typedef struct tape__gemm_kernels {
     tape__gemm_type type[2];
 } tape__gemm_kernels;
 
-/* The height of the sliver that starts at row i of m: at most `rows`, as even as possible. */
-static inline int64_t tape__gemm_sliver(int64_t i, int64_t m, int64_t rows)
+/* The height of the next sliver of A where `left` rows are left: at most `rows`, the last two even. */
+static inline int64_t tape__gemm_sliver(int64_t left, int64_t rows)
 {
-    int64_t left = m - i, slivers = (left + rows - 1) / rows;
-    return slivers > 8 ? rows : (left + slivers - 1) / slivers;
+    return left <= rows ? left : left < 2 * rows ? (left + 1) / 2 : rows;
 }
 
 /* The width of B's slivers, in columns, for a product of m rows: few rows take wide tiles to hide the latency of FMA.
@@ -54,7 +53,5 @@ static inline int64_t tape__gemm_width(const tape__gemm_type *type, int64_t m)
 {
     return m == 1 ? 4 * type->width : m <= 3 ? 2 * type->width : type->width;
 }
-
-extern const tape__gemm_kernels tape__gemm_generic, tape__gemm_sse2, tape__gemm_avx2, tape__gemm_avx512;
 
 #endif

@@ -6,6 +6,7 @@
 #define TEXT(s) TEXT_(s)
 
 extern const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise);
+extern const struct tape__gemm_kernels TAPE__ISA_SYM(tape__gemm);
 
 const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
     .isa = TEXT(TAPE__ISA),
@@ -15,4 +16,5 @@ const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
     .fma = false,
 #endif
     .ewise = &TAPE__ISA_SYM(tape__ewise),
+    .gemm = &TAPE__ISA_SYM(tape__gemm),
 };

@@ -193,7 +193,7 @@ static void pack_a_body(void *arg, int64_t i)
     const int64_t first = i * p->row_block, m = min(p->row_block, s->m - first);
     const int64_t in_i = p->g.a.row * p->size, in_k = p->g.a.col * p->size;
     for (int64_t r = 0, rows; r < m; r += rows) {
-        rows = tape__gemm_sliver(r, m, p->type->rows);
+        rows = tape__gemm_sliver(m - r, p->type->rows);
         p->type->pack(s->packed_a + (first + r) * s->k * p->size, rows, s->k, s->a + (first + r) * in_i, in_i, in_k);
     }
 }
