@@ -39,7 +39,7 @@ static bool resolve(tape *t, operands *o, const tape_tensor *x)
 /* Inputs from `first` on have one dtype, at most `highest`. */
 static bool check_dtypes(tape *t, const operands *o, int first, int highest)
 {
-    int dtype = o->node[first]->dtype;
+    tape_dtype dtype = o->node[first]->dtype;
     for (int i = first; i < o->n; i++) {
         if (o->node[i]->dtype > highest)
             return tape__error(t, TAPE_ERROR_DTYPE, "argument %d is %s, not f32 or f64", i + 1,
@@ -111,7 +111,7 @@ static bool record(tape *t, int op, const operands *o, const double *params, int
 
 /* ---- float ops --------------------------------------------------------------------------------------------------- */
 
-static tape__node *result_node(tape *t, const operands *o, int dtype, bool may_inline, uint32_t *slot)
+static tape__node *result_node(tape *t, const operands *o, tape_dtype dtype, bool may_inline, uint32_t *slot)
 {
     bool single = may_inline && o->node[o->n - 1]->layout->numel == 1;
     for (int i = 0; i < o->rank && single; i++)
