@@ -189,14 +189,6 @@ const char *tape__enter(tape *t, const char *op_name)
     return before;
 }
 
-tape_tensor tape__leave(tape *t, const char *before, int op, tape_tensor y)
-{
-    (void)op; /* what the parts recorded is the composite's record */
-    t->composite_depth--;
-    t->op_name = before;
-    return y;
-}
-
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */
 
 static bool grow_chunk_table(tape *t)

@@ -12,6 +12,7 @@
 #ifndef TAPE_OPS_H
 #define TAPE_OPS_H
 
+#include "tape/ops_control.h"
 #include "tape/ops_elementwise.h"
 #include "tape/ops_index.h"
 #include "tape/ops_linalg.h"
