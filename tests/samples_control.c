@@ -19,6 +19,7 @@ const struct sample samples_control[] = {
      {{SAMPLE_FLOAT, {2, {2, 3}}, -2, 2}},
      run_scale_gradient,
      ref_scale_gradient,
-     false},
+     false,
+     0},
     {0},
 };
