@@ -64,6 +64,11 @@ foreach(source ${sources})
   tape_test(${name}_sh bash ${source})
 endforeach()
 
+# Instrumented code would need the consumer instrumented too.
+if(NOT TAPE_SANITIZE AND NOT TAPE_COVERAGE AND NOT BUILD_SHARED_LIBS)
+  tape_test(install ${PROJECT_SOURCE_DIR}/tests/install/run.sh)
+endif()
+
 file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/include include/tape/*.h include/tape/*.hpp)
 set(header_sources "")
 foreach(header ${headers})
