@@ -1,0 +1,112 @@
+/* The update formulas of the optimisers for one element type: included once with REAL = float and once with double,
+   SQRT its square root. Each parameter is stepped in one pass. The order of operations is PyTorch 1.13's. */
+
+static inline REAL with_decay(REAL g, REAL p, REAL decay)
+{
+    return decay != 0 ? g + decay * p : g;
+}
+
+static void sgd(const struct tape__optim_job *job)
+{
+    const REAL *restrict g = job->g;
+    REAL *restrict p = job->p;
+    REAL lr = (REAL)job->numbers.lr, decay = (REAL)job->numbers.weight_decay;
+    for (int64_t i = 0; i < job->n; i++)
+        p[i] -= lr * with_decay(g[i], p[i], decay);
+}
+
+static void sgd_momentum(const struct tape__optim_job *job)
+{
+    const struct tape__optim_numbers *n = &job->numbers;
+    const REAL *restrict g = job->g;
+    REAL *restrict p = job->p, *restrict b = job->state[0];
+    bool first = job->step == 1; /* the buffer starts as the gradient, without dampening */
+    REAL lr = (REAL)n->lr, decay = (REAL)n->weight_decay, momentum = (REAL)n->momentum;
+    REAL keep = first ? 0 : momentum, take = first ? 1 : (REAL)(1 - n->dampening);
+    bool nesterov = n->nesterov;
+    for (int64_t i = 0; i < job->n; i++) {
+        REAL d = with_decay(g[i], p[i], decay);
+        b[i] = keep * b[i] + take * d;
+        p[i] -= lr * (nesterov ? d + momentum * b[i] : b[i]);
+    }
+}
+
+/* decoupled: AdamW's decay of the parameter, in place of the gradient's. */
+static void adam(const struct tape__optim_job *job, bool decoupled)
+{
+    const struct tape__optim_numbers *n = &job->numbers;
+    const REAL *restrict g = job->g;
+    REAL *restrict p = job->p, *restrict m = job->state[0], *restrict v = job->state[1], *restrict top = job->state[2];
+    double correction1 = 1 - pow(n->beta1, (double)job->step), correction2 = 1 - pow(n->beta2, (double)job->step);
+    REAL beta1 = (REAL)n->beta1, beta2 = (REAL)n->beta2, rest1 = (REAL)(1 - n->beta1), rest2 = (REAL)(1 - n->beta2);
+    REAL size = (REAL)(n->lr / correction1), root = (REAL)sqrt(correction2), eps = (REAL)n->eps;
+    REAL decay = decoupled ? 0 : (REAL)n->weight_decay, shrink = decoupled ? (REAL)(1 - n->lr * n->weight_decay) : 1;
+    for (int64_t i = 0; i < job->n; i++) {
+        REAL x = p[i] * shrink, d = with_decay(g[i], x, decay);
+        m[i] = beta1 * m[i] + rest1 * d;
+        v[i] = beta2 * v[i] + rest2 * d * d;
+        REAL second = v[i];
+        if (top) {
+            top[i] = top[i] > second ? top[i] : second;
+            second = top[i];
+        }
+        p[i] = x - size * m[i] / (SQRT(second) / root + eps);
+    }
+}
+
+static void rmsprop(const struct tape__optim_job *job)
+{
+    const struct tape__optim_numbers *n = &job->numbers;
+    const REAL *restrict g = job->g;
+    REAL *restrict p = job->p, *restrict v = job->state[0], *restrict b = job->state[1], *restrict a = job->state[2];
+    REAL lr = (REAL)n->lr, decay = (REAL)n->weight_decay, eps = (REAL)n->eps, momentum = (REAL)n->momentum;
+    REAL alpha = (REAL)n->alpha, rest = (REAL)(1 - n->alpha);
+    for (int64_t i = 0; i < job->n; i++) {
+        REAL d = with_decay(g[i], p[i], decay), square;
+        v[i] = alpha * v[i] + rest * d * d;
+        square = v[i];
+        if (a) {
+            a[i] = alpha * a[i] + rest * d;
+            square -= a[i] * a[i];
+        }
+        d /= SQRT(square) + eps;
+        if (b)
+            d = b[i] = momentum * b[i] + d;
+        p[i] -= lr * d;
+    }
+}
+
+static void adagrad(const struct tape__optim_job *job)
+{
+    const struct tape__optim_numbers *n = &job->numbers;
+    const REAL *restrict g = job->g;
+    REAL *restrict p = job->p, *restrict s = job->state[0];
+    REAL lr = (REAL)(n->lr / (1 + (double)(job->step - 1) * n->lr_decay));
+    REAL decay = (REAL)n->weight_decay, eps = (REAL)n->eps;
+    for (int64_t i = 0; i < job->n; i++) {
+        REAL d = with_decay(g[i], p[i], decay);
+        s[i] += d * d;
+        p[i] -= lr * d / (SQRT(s[i]) + eps);
+    }
+}
+
+void UPDATE(const struct tape__optim_job *job)
+{
+    switch (job->kind) {
+    case TAPE__SGD:
+        (job->state[0] ? sgd_momentum : sgd)(job);
+        break;
+    case TAPE__ADAM:
+    case TAPE__ADAMW:
+        adam(job, job->kind == TAPE__ADAMW);
+        break;
+    case TAPE__RMSPROP:
+        rmsprop(job);
+        break;
+    case TAPE__ADAGRAD:
+        adagrad(job);
+        break;
+    case TAPE__OPTIM_KINDS:
+        break;
+    }
+}

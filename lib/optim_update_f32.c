@@ -1,0 +1,9 @@
+/* The optimisers' update formulas in f32. */
+#include <math.h>
+
+#include "kit.h"
+
+#define REAL float
+#define SQRT sqrtf
+#define UPDATE tape__optim_update_f32
+#include "optim_update.h"

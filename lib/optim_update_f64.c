@@ -1,0 +1,9 @@
+/* The optimisers' update formulas in f64. */
+#include <math.h>
+
+#include "kit.h"
+
+#define REAL double
+#define SQRT sqrt
+#define UPDATE tape__optim_update_f64
+#include "optim_update.h"
