@@ -115,13 +115,13 @@ double tape_accuracy(tape_tensor scores_tensor, tape_tensor labels_tensor)
 
 /* ---- running means ----------------------------------------------------------------------------------------------- */
 
-void tape_mean_add(tape_mean *mean, double value, double weight)
+void tape_running_mean_add(tape_running_mean *mean, double value, double weight)
 {
     mean->sum += value * weight;
     mean->weight += weight;
 }
 
-double tape_mean_get(const tape_mean *mean)
+double tape_running_mean_get(const tape_running_mean *mean)
 {
     return mean->weight == 0 ? NAN : mean->sum / mean->weight;
 }

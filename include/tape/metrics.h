@@ -15,11 +15,11 @@ extern "C" {
 TAPE_API tape_status tape_argmax_rows(tape_tensor scores, int64_t *classes);
 
 /* A running mean: zero it, add values with weights (a batch's loss and its size), divide. */
-typedef struct tape_mean {
+typedef struct tape_running_mean {
     double sum, weight;
-} tape_mean;
-TAPE_API void tape_mean_add(tape_mean *mean, double value, double weight);
-TAPE_API double tape_mean_get(const tape_mean *mean); /* NaN while the weight is 0 */
+} tape_running_mean;
+TAPE_API void tape_running_mean_add(tape_running_mean *mean, double value, double weight);
+TAPE_API double tape_running_mean_get(const tape_running_mean *mean); /* NaN while the weight is 0 */
 
 /* counts[true * classes + predicted]. */
 typedef struct tape_confusion {
