@@ -79,7 +79,7 @@ tape__adjoint *tape__adjoint_of(tape *t, const tape__node *x)
     }
     tape__adjoint *adjoint = tape__adjoint_new(t, x->layout->dense, x->dtype);
     if (adjoint)
-        memcpy(adjoint->data, &x->adj.value, tape_dtype_size(x->dtype));
+        memcpy(adjoint->data, &x->adj, tape_dtype_size(x->dtype));
     return adjoint;
 }
 
@@ -97,17 +97,10 @@ static void contribute_single(tape__node *x, const void *data)
 {
     bool has = x->flags & TAPE__HAS_ADJOINT;
     x->flags |= TAPE__HAS_ADJOINT;
-    if (x->dtype == TAPE_F64) {
-        double value;
-        memcpy(&value, data, sizeof value);
-        x->adj.value = has ? x->adj.value + value : value;
-    } else {
-        float value, sum = 0;
-        memcpy(&value, data, sizeof value);
-        memcpy(&sum, &x->adj.value, sizeof sum);
-        sum = has ? sum + value : value;
-        memcpy(&x->adj.value, &sum, sizeof sum);
-    }
+    if (x->dtype == TAPE_F64)
+        x->adj.f64 = (has ? x->adj.f64 : 0) + *(const double *)data;
+    else
+        x->adj.f32 = (has ? x->adj.f32 : 0) + *(const float *)data;
 }
 
 static bool is_exclusive(const tape__adjoint *adjoint)
@@ -162,7 +155,7 @@ void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate)
     *accumulate = x->flags & TAPE__HAS_ADJOINT;
     if (tape__is_single(x)) {
         x->flags |= TAPE__HAS_ADJOINT;
-        return &x->adj.value;
+        return &x->adj;
     }
     if (*accumulate && is_exclusive(x->adj.adjoint))
         return x->adj.adjoint->data;

@@ -89,7 +89,7 @@ static void commit_leaf(tape *t, tape__node *x)
 {
     tape__leaf *leaf = x->u.leaf, *gradient = leaf->gradient;
     bool single = tape__is_single(x);
-    const void *data = single ? (const void *)&x->adj.value : x->adj.adjoint->data;
+    const void *data = single ? (const void *)&x->adj : x->adj.adjoint->data;
     const tape__layout *layout = single ? x->layout : x->adj.adjoint->layout, *dense = x->layout->dense;
     while (atomic_flag_test_and_set_explicit(&leaf->lock, memory_order_acquire))
         ;

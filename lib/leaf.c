@@ -295,24 +295,31 @@ static TAPE__NOINLINE uint32_t bad_handle(tape *t, tape_tensor x, int position)
     return TAPE__NO_SLOT;
 }
 
+uint32_t tape__find_leaf(const tape *t, tape_tensor x)
+{
+    if (TAPE__UNLIKELY(x.slot >= t->proxy_count || !x.generation))
+        return TAPE__NO_SLOT;
+    tape__leaf *leaf = tape__leaf_at(x.slot);
+    const tape__proxy *proxy = &t->proxies[x.slot];
+    if (TAPE__UNLIKELY(atomic_load_explicit(&leaf->generation, memory_order_acquire) != x.generation ||
+                       proxy->generation != x.generation || proxy->node >= t->count))
+        return TAPE__NO_SLOT;
+    const tape__node *node = tape__at(t, proxy->node);
+    bool wants = atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed);
+    bool has = node->flags & TAPE__REQUIRES_GRAD;
+    bool dtype_fits = node->dtype == (t->promote && leaf->dtype == TAPE_F32 ? TAPE_F64 : leaf->dtype);
+    bool current = node->op == TAPE__OP_LEAF && node->u.leaf == leaf && wants == has && dtype_fits;
+    return TAPE__LIKELY(current) ? proxy->node : TAPE__NO_SLOT;
+}
+
 static uint32_t resolve_leaf(tape *t, tape_tensor x, int position)
 {
+    uint32_t found = tape__find_leaf(t, x);
+    if (TAPE__LIKELY(found != TAPE__NO_SLOT))
+        return found;
     tape__leaf *leaf = tape__leaf_at(x.slot);
-    if (TAPE__UNLIKELY(!leaf || !x.generation ||
-                       atomic_load_explicit(&leaf->generation, memory_order_acquire) != x.generation))
-        return bad_handle(t, x, position);
-    if (TAPE__LIKELY(x.slot < t->proxy_count)) {
-        const tape__proxy *proxy = &t->proxies[x.slot];
-        if (TAPE__LIKELY(proxy->generation == x.generation && proxy->node < t->count)) {
-            const tape__node *node = tape__at(t, proxy->node);
-            bool wants = atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed);
-            bool has = node->flags & TAPE__REQUIRES_GRAD;
-            bool dtype_fits = node->dtype == (t->promote && leaf->dtype == TAPE_F32 ? TAPE_F64 : leaf->dtype);
-            if (TAPE__LIKELY(node->op == TAPE__OP_LEAF && node->u.leaf == leaf && wants == has && dtype_fits))
-                return proxy->node;
-        }
-    }
-    return make_proxy(t, leaf, x.generation);
+    bool alive = leaf && x.generation && atomic_load_explicit(&leaf->generation, memory_order_acquire) == x.generation;
+    return alive ? make_proxy(t, leaf, x.generation) : bad_handle(t, x, position);
 }
 
 uint32_t tape__resolve(tape *t, tape_tensor x, int position)

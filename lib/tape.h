@@ -81,7 +81,7 @@ enum tape__node_flags {
     TAPE__LEAF_ALIAS = 4,       /* data points into a leaf's memory */
     TAPE__HAS_ADJOINT = 8,      /* the running sweep has reached it */
     TAPE__WANTED = 16,          /* on a path of the running sweep */
-    TAPE__INLINE_VALUE = 32,    /* data points at `value` of this very node; it has no `extra` */
+    TAPE__INLINE_VALUE = 32,    /* data points at u.f64 of this very node; it has no `extra` */
     TAPE__TARGET = 64,          /* the running sweep wants its adjoint */
     TAPE__SIBLING_ADJOINT = 128 /* another output of this record has an adjoint */
 };
@@ -111,12 +111,14 @@ typedef struct tape__node {
     union {
         tape__extra *extra;
         struct tape__leaf *leaf; /* of a TAPE__OP_LEAF node */
-        double value;            /* of a one-element result of a plain op */
+        double f64;              /* of a one-element result of a plain op */
+        float f32;
     } u;
     union {
         struct tape__adjoint *adjoint;
         uint32_t recorded; /* create_graph: the slot of the adjoint */
-        double value;      /* one element: the adjoint itself, f64 or f32 */
+        double f64;        /* one element: the adjoint itself */
+        float f32;
     } adj;
 } tape__node;
 
@@ -249,6 +251,18 @@ bool tape__alias_alive(const tape *t, const tape__node *node);
 /* The node behind a handle (for a leaf: the node that stands for it on this tape); TAPE__NO_SLOT after an error that
  * names argument `position` of the running op. */
 uint32_t tape__resolve(tape *t, tape_tensor x, int position);
+
+/* The same, for a handle that is in order and needs no new node; TAPE__NO_SLOT otherwise, without an error. */
+uint32_t tape__find_leaf(const tape *t, tape_tensor x);
+TAPE__INLINE uint32_t tape__find(const tape *t, tape_tensor x)
+{
+    if (x.flags & TAPE__FLAG_LEAF)
+        return tape__find_leaf(t, x);
+    if (TAPE__UNLIKELY(x.slot >= t->count))
+        return TAPE__NO_SLOT;
+    const tape__node *node = tape__at(t, x.slot);
+    return TAPE__LIKELY(node->generation == x.generation && !(node->flags & TAPE__LEAF_ALIAS)) ? x.slot : TAPE__NO_SLOT;
+}
 
 /* ---- running an op ----------------------------------------------------------------------------------------------- */
 

@@ -272,13 +272,53 @@ static bool derive(const fused *f, int i)
     return true;
 }
 
+/* ---- one element ------------------------------------------------------------------------------------------------- */
+
+/* x's adjoint += d g for a one-element x, a strong zero where g is 0. */
+#define ADD_SINGLE(x, field, d, g)                                                                                     \
+    do {                                                                                                               \
+        (x)->adj.field = ((x)->flags & TAPE__HAS_ADJOINT ? (x)->adj.field : 0) + ((g) == 0 ? 0 : (d) * (g));           \
+        (x)->flags |= TAPE__HAS_ADJOINT;                                                                               \
+    } while (0)
+
+/* The arithmetic of one-element tensors costs less than any call: written out for add, sub and mul. */
+#define DERIVE_SINGLE(type, field)                                                                                     \
+    do {                                                                                                               \
+        type g = y->adj.field;                                                                                         \
+        if (wants_a)                                                                                                   \
+            ADD_SINGLE(a, field, mul ? *(const type *)b->data : 1, g);                                                 \
+        if (wants_b)                                                                                                   \
+            ADD_SINGLE(b, field, mul ? *(const type *)a->data : y->op == TAPE__OP_sub ? -1 : 1, g);                    \
+    } while (0)
+
+/* False where it does not apply, a saved value that was written included: the long way then reports it. */
+TAPE__INLINE bool derive_single(tape__sweep *s, tape__node *y)
+{
+    bool mul = y->op == TAPE__OP_mul;
+    if (!(mul || y->op == TAPE__OP_add || y->op == TAPE__OP_sub) || !tape__is_single(y))
+        return false;
+    tape__node *a = tape__at(s->t, y->in[0]), *b = tape__at(s->t, y->in[1]);
+    if (!s->to_leaves || !tape__is_single(a) || !tape__is_single(b))
+        return false;
+    bool wants_a = a->flags & TAPE__REQUIRES_GRAD, wants_b = b->flags & TAPE__REQUIRES_GRAD;
+    if (mul && ((wants_a && *b->version != y->saved[1]) || (wants_b && *a->version != y->saved[0])))
+        return false;
+    if (y->dtype == TAPE_F32)
+        DERIVE_SINGLE(float, f32);
+    else
+        DERIVE_SINGLE(double, f64);
+    return true;
+}
+
 bool tape__visit_elementwise(tape__sweep *s, uint32_t slot)
 {
     tape__node *y = tape__at(s->t, slot);
+    if (derive_single(s, y))
+        return true;
     fused f = {.s = s, .y = y, .ewise = tape__ops[y->op].ewise, .params = tape__record_attr(y)};
     f.n_in = tape__record_inputs(y, &f.in, &f.saved);
     bool single = tape__is_single(y);
-    f.g = single ? (const void *)&y->adj.value : y->adj.adjoint->data;
+    f.g = single ? (const void *)&y->adj : y->adj.adjoint->data;
     f.g_layout = single ? y->layout : y->adj.adjoint->layout;
     f.holder = single ? NULL : y->adj.adjoint;
     for (int i = 0; i < f.n_in; i++)

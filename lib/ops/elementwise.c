@@ -128,7 +128,7 @@ static tape__node *result_node(tape *t, const operands *o, tape_dtype dtype, boo
         return NULL;
     y->layout = layout;
     y->dtype = (uint8_t)dtype;
-    y->data = &y->u.value;
+    y->data = &y->u;
     y->flags = TAPE__INLINE_VALUE;
     return y;
 }
@@ -164,6 +164,112 @@ static tape_tensor run(int op, const tape_tensor *x, int n, const double *params
         return TAPE_NULL;
     }
     return (tape_tensor){t->generation, slot, 0};
+}
+
+/* ---- the short way ----------------------------------------------------------------------------------------------- */
+
+/*
+ * Most ops of a game or a small model are on tensors of one element, or of equal shape and few whole units. Both skip
+ * broadcasting and the driver; anything unusual (an error, another layout, a leaf's first use) returns null and goes
+ * the long way.
+ */
+enum { SHORT = 4096 }; /* elements up to which a kernel is called at once */
+
+TAPE__INLINE tape__node *short_node(tape *t, const tape__node *a, uint32_t *slot)
+{
+    if (TAPE__UNLIKELY(t->count == t->capacity))
+        return NULL;
+    *slot = t->count;
+    tape__node *y = tape__at(t, *slot);
+    y->generation = t->generation;
+    y->layout = a->layout;
+    y->version = &y->own_version;
+    y->own_version = 0;
+    y->dtype = a->dtype;
+    return y;
+}
+
+TAPE__INLINE tape_tensor short_record(tape *t, int op, tape__node *y, uint32_t slot, uint8_t flags, const tape__node *a,
+                                      uint32_t a_slot, const tape__node *b, uint32_t b_slot)
+{
+    bool record = t->paused == 0;
+    y->op = record ? (uint16_t)op : TAPE__OP_NONE;
+    y->flags = flags | (record ? (uint8_t)((a->flags | b->flags) & TAPE__REQUIRES_GRAD) : 0);
+    y->in[0] = a_slot;
+    y->in[1] = b_slot;
+    y->saved[0] = *a->version;
+    y->saved[1] = *b->version;
+    t->count = slot + 1;
+    return (tape_tensor){t->generation, slot, 0};
+}
+
+TAPE__INLINE void arithmetic(int op, const tape__node *a, const tape__node *b, tape__node *y)
+{
+#define COMPUTE(type, field)                                                                                           \
+    do {                                                                                                               \
+        type p = *(const type *)a->data, q = *(const type *)b->data;                                                   \
+        y->u.field = op == TAPE__OP_add ? p + q : op == TAPE__OP_sub ? p - q : op == TAPE__OP_mul ? p * q : p / q;     \
+    } while (0)
+    if (y->dtype == TAPE_F32)
+        COMPUTE(float, f32);
+    else
+        COMPUTE(double, f64);
+#undef COMPUTE
+}
+
+/* A whole number of units of equal, dense layout: the kernel itself. */
+static tape_tensor run_short(tape *t, int op, tape__node *a, uint32_t a_slot, tape__node *b, uint32_t b_slot)
+{
+    const tape__layout *layout = a->layout;
+    int64_t n = layout->numel, units = TAPE__UNIT_BYTES / (a->dtype == TAPE_F32 ? 4 : 8);
+    if (n == 0 || n > SHORT || n % units || a->dtype > TAPE_F64 || !tape__is_dense(layout))
+        return TAPE_NULL;
+    uint32_t slot;
+    void *data = tape__arena_get(&t->arena, (size_t)n * (a->dtype == TAPE_F32 ? 4 : 8));
+    tape__node *y = data ? short_node(t, a, &slot) : NULL;
+    if (!y)
+        return TAPE_NULL;
+    y->data = data;
+    y->u.extra = NULL;
+    const void *x[2] = {a->data, b->data};
+    t->kernels->ewise->value[tape__ops[op].ewise][a->dtype]((size_t)n, data, x, NULL);
+    return short_record(t, op, y, slot, TAPE__OWNS_BLOCK, a, a_slot, b, b_slot);
+}
+
+static tape_tensor run_unary(int op, tape_tensor a)
+{
+    tape *t = tape__tls;
+    uint32_t slot = TAPE__LIKELY(t && t->status == TAPE_OK) ? tape__find(t, a) : TAPE__NO_SLOT;
+    if (TAPE__LIKELY(slot != TAPE__NO_SLOT)) {
+        tape__node *node = tape__at(t, slot);
+        tape_tensor y = run_short(t, op, node, slot, node, slot);
+        if (!tape_is_null(y))
+            return y;
+    }
+    return run(op, &a, 1, NULL, 0);
+}
+
+TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
+{
+    tape *t = tape__tls;
+    bool ready = TAPE__LIKELY(t && t->status == TAPE_OK);
+    uint32_t p = ready ? tape__find(t, a) : TAPE__NO_SLOT, q = ready ? tape__find(t, b) : TAPE__NO_SLOT;
+    if (TAPE__LIKELY(p != TAPE__NO_SLOT && q != TAPE__NO_SLOT)) {
+        tape__node *na = tape__at(t, p), *nb = tape__at(t, q), *y;
+        bool plain = op == TAPE__OP_add || op == TAPE__OP_sub || op == TAPE__OP_mul || op == TAPE__OP_div;
+        bool equal = na->layout == nb->layout && na->dtype == nb->dtype;
+        uint32_t slot;
+        if (plain && equal && na->layout->numel == 1 && na->dtype <= TAPE_F64 && (y = short_node(t, na, &slot))) {
+            y->data = &y->u;
+            arithmetic(op, na, nb, y);
+            return short_record(t, op, y, slot, TAPE__INLINE_VALUE, na, p, nb, q);
+        }
+        tape_tensor result = equal ? run_short(t, op, na, p, nb, q) : TAPE_NULL;
+        if (!tape_is_null(result))
+            return result;
+    }
+    const tape_tensor x[2] = {a, b};
+    return run(op, x, 2, NULL, 0);
 }
 
 /* ---- masks ------------------------------------------------------------------------------------------------------- */
@@ -206,7 +312,7 @@ static tape_tensor number_like(tape_tensor x, double number, const char *op_name
 #define UNARY(name)                                                                                                    \
     tape_tensor tape_##name(tape_tensor a)                                                                             \
     {                                                                                                                  \
-        return run(TAPE__OP_##name, &a, 1, NULL, 0);                                                                   \
+        return run_unary(TAPE__OP_##name, a);                                                                          \
     }
 #define UNARY1(name)                                                                                                   \
     tape_tensor tape_##name(tape_tensor a, double p0)                                                                  \
@@ -228,8 +334,7 @@ static tape_tensor number_like(tape_tensor x, double number, const char *op_name
 #define DEFINE_BINARY(function, name)                                                                                  \
     tape_tensor function(tape_tensor a, tape_tensor b)                                                                 \
     {                                                                                                                  \
-        const tape_tensor x[2] = {a, b};                                                                               \
-        return run(TAPE__OP_##name, x, 2, NULL, 0);                                                                    \
+        return run_binary(TAPE__OP_##name, a, b);                                                                      \
     }
 #define DEFINE_BINARY1(function, name)                                                                                 \
     tape_tensor function(tape_tensor a, tape_tensor b, double p0)                                                      \

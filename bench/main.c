@@ -1,0 +1,167 @@
+/* tape-bench: parses the options, runs the workloads that the filter wants, writes text and JSON. */
+#include "bench.h"
+
+#include <errno.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tape/tape.h"
+
+static const struct workload {
+    const char *name;
+    void (*run)(void);
+} workloads[] = {
+    {"w1_scalar", bench_w1_scalar},
+};
+
+static struct {
+    bool filtered;
+    regex_t filter;
+    FILE *json;
+    bool any;
+} options;
+
+double bench_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void bench_add(bench_times *times, double seconds)
+{
+    if (times->n < BENCH_MOST)
+        times->seconds[times->n++] = seconds;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double bench_median(const bench_times *times)
+{
+    bench_times sorted = *times;
+    qsort(sorted.seconds, (size_t)sorted.n, sizeof *sorted.seconds, ascending);
+    return sorted.seconds[sorted.n / 2];
+}
+
+double bench_min(const bench_times *times)
+{
+    double least = times->seconds[0];
+    for (int i = 1; i < times->n; i++)
+        least = times->seconds[i] < least ? times->seconds[i] : least;
+    return least;
+}
+
+static bool matches(const char *name)
+{
+    return !options.filtered || regexec(&options.filter, name, 0, NULL, 0) == 0;
+}
+
+/* The filter may name a metric, so a workload runs if its name matches or the filter starts with its name. */
+static const char *filter_text = "";
+bool bench_wants(const char *workload)
+{
+    const char *text = filter_text + (filter_text[0] == '^');
+    return matches(workload) || strncmp(text, workload, strlen(workload)) == 0;
+}
+
+void bench_report(const char *workload, const char *metric, double value, const char *unit)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", workload, metric);
+    if (!matches(name))
+        return;
+    printf("%s %.4g %s\n", name, value, unit);
+    fflush(stdout);
+    if (options.json) {
+        fprintf(options.json, "%s\n  \"%s\": {\"value\": %.9g, \"unit\": \"%s\"}", options.any ? "," : "", name, value,
+                unit);
+        options.any = true;
+    }
+}
+
+static const char usage[] = "usage: tape-bench [--filter REGEX] [--threads N] [--json FILE] [--list]\n"
+                            "Runs the workloads and prints one line a figure: workload.metric value unit.\n"
+                            "  --filter REGEX  only metrics whose full name the extended regular expression matches\n"
+                            "  --threads N     threads that tape may use (default 1)\n"
+                            "  --json FILE     write the figures there as well\n"
+                            "  --list          print the names of the workloads\n";
+
+static int fail(const char *format, const char *what)
+{
+    fprintf(stderr, "tape-bench: ");
+    fprintf(stderr, format, what);
+    fprintf(stderr, "\n%s", usage);
+    return 2;
+}
+
+static int parse(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *option = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(option, "--help") == 0) {
+            fputs(usage, stdout);
+            exit(EXIT_SUCCESS);
+        }
+        if (strcmp(option, "--list") == 0) {
+            for (size_t w = 0; w < sizeof workloads / sizeof *workloads; w++)
+                puts(workloads[w].name);
+            exit(EXIT_SUCCESS);
+        }
+        if (strcmp(option, "--filter") && strcmp(option, "--threads") && strcmp(option, "--json"))
+            return fail("unknown option %s", option);
+        if (!value)
+            return fail("%s needs a value", option);
+        i++;
+        if (strcmp(option, "--filter") == 0) {
+            if (options.filtered)
+                regfree(&options.filter);
+            if (regcomp(&options.filter, value, REG_EXTENDED | REG_NOSUB) != 0)
+                return fail("%s is no regular expression", value);
+            options.filtered = true;
+            filter_text = value;
+        } else if (strcmp(option, "--threads") == 0) {
+            char *end;
+            long n = strtol(value, &end, 10);
+            if (*end || end == value || n < 1 || n > 256 || tape_threads((int)n) != TAPE_OK)
+                return fail("--threads %s: not a number from 1 to 256", value);
+        } else if (!(options.json = fopen(value, "w"))) {
+            fprintf(stderr, "tape-bench: %s: %s\n", value, strerror(errno));
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    int status = parse(argc, argv);
+    if (status)
+        return status;
+    if (options.json)
+        fputs("{", options.json);
+    for (size_t w = 0; w < sizeof workloads / sizeof *workloads; w++)
+        if (bench_wants(workloads[w].name))
+            workloads[w].run();
+    if (tape_last_status() != TAPE_OK) {
+        fprintf(stderr, "tape-bench: %s\n", tape_message());
+        status = 1;
+    }
+    if (options.json) {
+        fputs("\n}\n", options.json);
+        if (fclose(options.json) != 0) {
+            fprintf(stderr, "tape-bench: writing the JSON failed: %s\n", strerror(errno));
+            status = 1;
+        }
+    }
+    if (options.filtered)
+        regfree(&options.filter);
+    tape_shutdown();
+    return status;
+}
