@@ -30,7 +30,7 @@ typedef struct tape__norm_vjp_args {
 typedef void tape__norm_fn(const struct tape__parallel *p, const tape__norm_args *args);
 typedef void tape__norm_vjp_fn(const struct tape__parallel *p, const tape__norm_vjp_args *args);
 
-/* Indexed by TAPE__F32, TAPE__F64. The same bits for every number of threads. */
+/* Indexed by TAPE_F32, TAPE_F64. The same bits for every number of threads. */
 struct tape__norm_kernels {
     tape__norm_fn *layer_norm[2], *rms_norm[2];
     tape__norm_vjp_fn *layer_norm_vjp[2], *rms_norm_vjp[2];

@@ -58,7 +58,7 @@ typedef void tape__reduce_fn(const struct tape__parallel *p, const tape__reduce_
 typedef void tape__arg_fn(const struct tape__parallel *p, bool minimum, int64_t outer, int64_t n, int64_t inner,
                           const void *x, int64_t *y);
 
-/* Indexed by TAPE__F32, TAPE__F64. */
+/* Indexed by TAPE_F32, TAPE_F64. */
 struct tape__reduce_kernels {
     tape__reduce_fn *reduce[2];
     tape__arg_fn *arg[2];

@@ -36,7 +36,7 @@ typedef struct tape__cross_entropy_vjp_args {
 
 typedef void tape__cross_entropy_vjp_fn(const struct tape__parallel *p, const tape__cross_entropy_vjp_args *args);
 
-/* Indexed by TAPE__F32, TAPE__F64. */
+/* Indexed by TAPE_F32, TAPE_F64. */
 struct tape__softmax_kernels {
     tape__softmax_fn *softmax[2], *log_softmax[2];
     tape__softmax_vjp_fn *softmax_vjp[2], *log_softmax_vjp[2];

@@ -7,6 +7,7 @@
 
 extern const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise);
 extern const struct tape__gemm_kernels TAPE__ISA_SYM(tape__gemm);
+extern const struct tape__reduce_kernels TAPE__ISA_SYM(tape__reduce);
 
 const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
     .isa = TEXT(TAPE__ISA),
@@ -17,4 +18,5 @@ const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
 #endif
     .ewise = &TAPE__ISA_SYM(tape__ewise),
     .gemm = &TAPE__ISA_SYM(tape__gemm),
+    .reduce = &TAPE__ISA_SYM(tape__reduce),
 };

@@ -1,0 +1,452 @@
+/* Knows reductions over any axes for dtype T. Included once for each dtype T. */
+
+#define VEC FOR(vec)
+#define ELEM FOR(elem)
+#define UNIT FOR(unit)
+#define WIDTH FOR(WIDTH)
+#define REDUCER FOR(reducer)
+
+/* One reduction under way. The second pass, if any, is given what finish_first() makes of the result of the first. */
+typedef struct FOR(job) {
+    const tape__reduce_args *args;
+    const tape__split *split;
+    const REDUCER *first, *second;
+    const ELEM *x;
+    ELEM *y;
+    ELEM divisor; /* of the result */
+    int column;   /* the axis of the tile, or -1 */
+    int64_t column_size, column_y_stride, per_item;
+    tape__split outer; /* the kept axes but the column */
+    int64_t outer_y_stride[8];
+} FOR(job);
+
+static ELEM FOR(one_log)(ELEM x)
+{
+    return FOR(log)(FOR(splat)(x))[0];
+}
+
+/* What the second pass subtracts. */
+static ELEM FOR(finish_first)(const FOR(job) * j, ELEM value)
+{
+    if (j->args->reduction == TAPE__VARIANCE)
+        return value / (ELEM)j->split->reduced;
+    return value - value == 0 ? value : 0;
+}
+
+static void FOR(finish)(const FOR(job) * j, ELEM value, ELEM c, ELEM *y)
+{
+    if (j->args->reduction == TAPE__LOGSUMEXP)
+        value = c + FOR(one_log)(value);
+    else if (j->args->reduction == TAPE__MEAN || j->args->reduction == TAPE__VARIANCE)
+        value /= j->divisor;
+    *y = j->args->accumulate ? *y + value : value;
+}
+
+/* ---- runs -------------------------------------------------------------------------------------------------------- */
+
+/* The next n <= GATHER elements, side by side. */
+static const ELEM *FOR(gather)(struct cursor *c, const ELEM *x, int64_t n, ELEM *buffer)
+{
+    const tape__split *s = c->split;
+    int last = s->reduced_rank - 1;
+    int64_t stride = s->reduced_stride[last], done = 0;
+    while (done < n) {
+        int64_t run = at_most(n - done, s->reduced_size[last] - c->index[last]);
+        const ELEM *from = x + c->at;
+        advance(c, run);
+        if (stride == 1 && run == n)
+            return from;
+        for (int64_t i = 0; i < run; i++)
+            buffer[done + i] = from[i * stride];
+        done += run;
+    }
+    return buffer;
+}
+
+/* Elements [begin, end) of the run that starts at x; begin is a multiple of BLOCK. */
+static ELEM FOR(reduce_part)(const FOR(job) * j, const REDUCER *r, const ELEM *x, int64_t begin, int64_t end, ELEM c)
+{
+    const tape__split *s = j->split;
+    if (s->reduced_rank == 0 || (s->reduced_rank == 1 && s->reduced_stride[0] == 1))
+        return FOR(reduce_run)(r, end - begin, x + begin, c);
+    if (begin >= end)
+        return r->neutral;
+    struct cursor cursor = cursor_at(s, begin);
+    FOR(tree) tree;
+    tree.count = 0;
+    while (begin < end) {
+        FOR(lanes) lanes = FOR(no_lanes)(r);
+        for (int64_t stop = at_most(end, begin + BLOCK); begin < stop;) {
+            ELEM buffer[GATHER];
+            int64_t n = at_most(GATHER, stop - begin);
+            r->take(&lanes, n, FOR(gather)(&cursor, x, n, buffer), c);
+            begin += n;
+        }
+        FOR(tree_push)(&tree, r, r->fold(&lanes));
+    }
+    return FOR(tree_result)(&tree, r);
+}
+
+static const ELEM *FOR(run_start)(const FOR(job) * j, int64_t i)
+{
+    const tape__split *s = j->split;
+    return j->x + offset_at(s->kept_rank, s->kept_size, s->kept_stride, i);
+}
+
+static void FOR(run_item)(void *arg, int64_t item)
+{
+    const FOR(job) *j = arg;
+    int64_t n = j->split->reduced, end = at_most(j->split->kept, (item + 1) * j->per_item);
+    for (int64_t i = item * j->per_item; i < end; i++) {
+        const ELEM *x = FOR(run_start)(j, i);
+        ELEM value = FOR(reduce_part)(j, j->first, x, 0, n, 0), c = 0;
+        if (j->second) {
+            c = FOR(finish_first)(j, value);
+            value = FOR(reduce_part)(j, j->second, x, 0, n, c);
+        }
+        FOR(finish)(j, value, c, &j->y[i]);
+    }
+}
+
+/* One long run, its pieces in parallel. */
+typedef struct FOR(long_run) {
+    const FOR(job) * job;
+    const REDUCER *reducer;
+    const ELEM *x;
+    int64_t piece;
+    ELEM c, part[SEGMENTS];
+} FOR(long_run);
+
+static void FOR(long_run_item)(void *arg, int64_t item)
+{
+    FOR(long_run) *l = arg;
+    int64_t begin = item * l->piece, end = at_most(l->job->split->reduced, begin + l->piece);
+    l->part[item] = FOR(reduce_part)(l->job, l->reducer, l->x, begin, end, l->c);
+}
+
+static ELEM FOR(reduce_long_run)(const struct tape__parallel *p, const FOR(job) * j, const REDUCER *r, const ELEM *x,
+                                 ELEM c)
+{
+    FOR(long_run) l = {.job = j, .reducer = r, .x = x, .c = c};
+    l.piece = piece_of(j->split->reduced, ITEM, SEGMENTS);
+    int64_t count = pieces(j->split->reduced, l.piece);
+    tape__parallel_for(p, count, FOR(long_run_item), &l);
+    FOR(tree) tree;
+    tree.count = 0;
+    for (int64_t k = 0; k < count; k++)
+        FOR(tree_push)(&tree, r, l.part[k]);
+    return FOR(tree_result)(&tree, r);
+}
+
+static void FOR(reduce_runs)(const struct tape__parallel *p, FOR(job) * j)
+{
+    int64_t kept = j->split->kept, n = j->split->reduced;
+    if (!p || kept >= FEW || n < 2 * ITEM) {
+        j->per_item = n < ITEM ? ITEM / (n > 0 ? n : 1) : 1;
+        tape__parallel_for(p, pieces(kept, j->per_item), FOR(run_item), j);
+        return;
+    }
+    for (int64_t i = 0; i < kept; i++) {
+        const ELEM *x = FOR(run_start)(j, i);
+        ELEM value = FOR(reduce_long_run)(p, j, j->first, x, 0), c = 0;
+        if (j->second) {
+            c = FOR(finish_first)(j, value);
+            value = FOR(reduce_long_run)(p, j, j->second, x, c);
+        }
+        FOR(finish)(j, value, c, &j->y[i]);
+    }
+}
+
+/* ---- columns ----------------------------------------------------------------------------------------------------- */
+
+typedef struct FOR(tile_tree) {
+    uint64_t count;
+    FOR(tile) part[TREE_DEPTH];
+} FOR(tile_tree);
+
+static void FOR(tile_push)(FOR(tile_tree) * tree, const REDUCER *r, FOR(tile) * value)
+{
+    int k = 0;
+    for (uint64_t c = tree->count++; c & 1; c >>= 1, k++) {
+        FOR(tile) newer = *value;
+        *value = tree->part[k];
+        r->combine_tiles(value, &newer);
+    }
+    tree->part[k] = *value;
+}
+
+static void FOR(tile_result)(const FOR(tile_tree) * tree, const REDUCER *r, FOR(tile) * value)
+{
+    bool any = false;
+    for (int k = 0; tree->count >> k; k++) {
+        if (!(tree->count >> k & 1))
+            continue;
+        FOR(tile) newer = *value;
+        *value = tree->part[k];
+        if (any)
+            r->combine_tiles(value, &newer);
+        any = true;
+    }
+}
+
+static void FOR(no_tile)(const REDUCER *r, FOR(tile) * tile)
+{
+    for (int u = 0; u < TILE; u++)
+        tile->unit[u] = FOR(unit_splat)(r->neutral);
+}
+
+/* Rows [begin, end) of the tile whose first row is at x; begin is a multiple of ROWS. */
+static void FOR(reduce_rows)(const FOR(job) * j, const REDUCER *r, const ELEM *x, int columns, int64_t begin,
+                             int64_t end, const FOR(tile) * c, FOR(tile) * value)
+{
+    FOR(no_tile)(r, value);
+    if (begin >= end)
+        return;
+    struct cursor cursor = cursor_at(j->split, begin);
+    FOR(tile_tree) tree;
+    tree.count = 0;
+    while (begin < end) {
+        int64_t offset[ROWS];
+        int rows = (int)at_most(ROWS, end - begin);
+        for (int k = 0; k < rows; k++) {
+            offset[k] = cursor.at;
+            advance(&cursor, 1);
+        }
+        FOR(no_tile)(r, value);
+        r->take_rows(value, columns, rows, x, offset, c);
+        FOR(tile_push)(&tree, r, value);
+        begin += rows;
+    }
+    FOR(tile_result)(&tree, r, value);
+}
+
+/* Where tile number `item` starts in x and y. A tile narrower than a unit reaches back over `skip` columns of the one
+   before it where there is one. */
+typedef struct FOR(place) {
+    const ELEM *x;
+    ELEM *y;
+    int columns, skip;
+} FOR(place);
+
+static FOR(place) FOR(place_of)(const FOR(job) * j, int64_t item)
+{
+    int64_t across = pieces(j->column_size, TILE * WIDTH), outer = item / across;
+    int64_t first = item % across * TILE * WIDTH, left = j->column_size - first;
+    FOR(place) place = {.columns = (int)at_most(TILE * WIDTH, left)};
+    if (left < WIDTH && first > 0) {
+        place.skip = WIDTH - place.columns;
+        place.columns += place.skip;
+        first -= place.skip;
+    }
+    const tape__split *o = &j->outer;
+    place.x = j->x + first + offset_at(o->kept_rank, o->kept_size, o->kept_stride, outer);
+    place.y = j->y + first * j->column_y_stride + offset_at(o->kept_rank, o->kept_size, j->outer_y_stride, outer);
+    return place;
+}
+
+static void FOR(first_of_tile)(const FOR(job) * j, FOR(tile) * value)
+{
+    ELEM lane[TILE * WIDTH];
+    memcpy(lane, value, sizeof lane);
+    for (int i = 0; i < TILE * WIDTH; i++)
+        lane[i] = FOR(finish_first)(j, lane[i]);
+    memcpy(value, lane, sizeof lane);
+}
+
+static void FOR(finish_tile)(const FOR(job) * j, const FOR(place) * place, const FOR(tile) * value, const FOR(tile) * c)
+{
+    ELEM lane[TILE * WIDTH], constant[TILE * WIDTH];
+    memcpy(lane, value, sizeof lane);
+    memcpy(constant, c, sizeof constant);
+    for (int i = place->skip; i < place->columns; i++) {
+        int l = FOR(lane_of)(i, place->columns);
+        FOR(finish)(j, lane[l], constant[l], place->y + i * j->column_y_stride);
+    }
+}
+
+static void FOR(tile_item)(void *arg, int64_t item)
+{
+    const FOR(job) *j = arg;
+    int64_t across = pieces(j->column_size, TILE * WIDTH), n = j->split->reduced;
+    int64_t end = at_most(j->outer.kept * across, (item + 1) * j->per_item);
+    for (int64_t i = item * j->per_item; i < end; i++) {
+        FOR(place) place = FOR(place_of)(j, i);
+        FOR(tile) value, c;
+        memset(&c, 0, sizeof c);
+        FOR(reduce_rows)(j, j->first, place.x, place.columns, 0, n, &c, &value);
+        if (j->second) {
+            FOR(first_of_tile)(j, &value);
+            c = value;
+            FOR(reduce_rows)(j, j->second, place.x, place.columns, 0, n, &c, &value);
+        }
+        FOR(finish_tile)(j, &place, &value, &c);
+    }
+}
+
+/* One tile of long columns, its pieces in parallel. */
+typedef struct FOR(long_tile) {
+    const FOR(job) * job;
+    const REDUCER *reducer;
+    const FOR(place) * place;
+    const FOR(tile) * c;
+    int64_t piece;
+    FOR(tile) part[TILE_SEGMENTS];
+} FOR(long_tile);
+
+static void FOR(long_tile_item)(void *arg, int64_t item)
+{
+    FOR(long_tile) *l = arg;
+    int64_t begin = item * l->piece, end = at_most(l->job->split->reduced, begin + l->piece);
+    FOR(reduce_rows)(l->job, l->reducer, l->place->x, l->place->columns, begin, end, l->c, &l->part[item]);
+}
+
+static void FOR(reduce_long_tile)(const struct tape__parallel *p, const FOR(job) * j, const REDUCER *r,
+                                  const FOR(place) * place, const FOR(tile) * c, FOR(tile) * value)
+{
+    FOR(long_tile) l = {.job = j, .reducer = r, .place = place, .c = c};
+    l.piece = piece_of(j->split->reduced, ITEM / WIDTH, TILE_SEGMENTS);
+    int64_t count = pieces(j->split->reduced, l.piece);
+    tape__parallel_for(p, count, FOR(long_tile_item), &l);
+    FOR(tile_tree) tree;
+    tree.count = 0;
+    for (int64_t k = 0; k < count; k++)
+        FOR(tile_push)(&tree, r, &l.part[k]);
+    FOR(tile_result)(&tree, r, value);
+}
+
+/* Take the column's axis out of the kept ones. */
+static void FOR(place_columns)(FOR(job) * j)
+{
+    const tape__split *s = j->split;
+    j->outer.kept = 1;
+    int64_t y_stride = 1;
+    for (int k = s->kept_rank - 1; k >= 0; y_stride *= s->kept_size[k--]) {
+        if (k == j->column) {
+            j->column_size = s->kept_size[k];
+            j->column_y_stride = y_stride;
+            continue;
+        }
+        int to = k - (k > j->column);
+        j->outer.kept *= s->kept_size[k];
+        j->outer.kept_size[to] = s->kept_size[k];
+        j->outer.kept_stride[to] = s->kept_stride[k];
+        j->outer_y_stride[to] = y_stride;
+    }
+    j->outer.kept_rank = s->kept_rank - 1;
+}
+
+static void FOR(reduce_columns)(const struct tape__parallel *p, FOR(job) * j)
+{
+    FOR(place_columns)(j);
+    int64_t n = j->split->reduced, tiles = j->outer.kept * pieces(j->column_size, TILE * WIDTH);
+    int64_t work = n * at_most(j->column_size, TILE * WIDTH);
+    if (!p || tiles >= FEW || n < 2 * ITEM / WIDTH) {
+        j->per_item = work < ITEM ? ITEM / (work > 0 ? work : 1) : 1;
+        tape__parallel_for(p, pieces(tiles, j->per_item), FOR(tile_item), j);
+        return;
+    }
+    for (int64_t i = 0; i < tiles; i++) {
+        FOR(place) place = FOR(place_of)(j, i);
+        FOR(tile) value, c;
+        memset(&c, 0, sizeof c);
+        FOR(no_tile)(j->first, &value);
+        FOR(reduce_long_tile)(p, j, j->first, &place, &c, &value);
+        if (j->second) {
+            FOR(first_of_tile)(j, &value);
+            c = value;
+            FOR(reduce_long_tile)(p, j, j->second, &place, &c, &value);
+        }
+        FOR(finish_tile)(j, &place, &value, &c);
+    }
+}
+
+static void FOR(reduce)(const struct tape__parallel *p, const tape__reduce_args *args)
+{
+    static const REDUCER *const reducers[TAPE__REDUCTIONS][2] = {
+        [TAPE__SUM] = {&FOR(reduce_sum), NULL},
+        [TAPE__SUM_ABS] = {&FOR(reduce_sum_abs), NULL},
+        [TAPE__SUM_SQUARES] = {&FOR(reduce_sum_squares), NULL},
+        [TAPE__PROD] = {&FOR(reduce_prod), NULL},
+        [TAPE__MAX] = {&FOR(reduce_max), NULL},
+        [TAPE__MIN] = {&FOR(reduce_min), NULL},
+        [TAPE__MAX_ABS] = {&FOR(reduce_max_abs), NULL},
+        [TAPE__COUNT] = {&FOR(reduce_count), NULL},
+        [TAPE__MEAN] = {&FOR(reduce_sum), NULL},
+        [TAPE__VARIANCE] = {&FOR(reduce_sum), &FOR(reduce_deviation)},
+        [TAPE__LOGSUMEXP] = {&FOR(reduce_max), &FOR(reduce_sum_exp)},
+    };
+    FOR(job) j = {.args = args, .split = args->split, .x = args->x, .y = args->y};
+    double divisor = (double)args->split->reduced;
+    if (args->reduction == TAPE__VARIANCE)
+        divisor = fmax(0, divisor - args->correction);
+    j.divisor = (ELEM)divisor;
+    j.first = reducers[args->reduction][0];
+    j.second = reducers[args->reduction][1];
+    j.column = column_axis(args->split);
+    if (args->split->kept == 0)
+        return;
+    if (j.column >= 0)
+        FOR(reduce_columns)(p, &j);
+    else
+        FOR(reduce_runs)(p, &j);
+}
+
+/* ---- positions --------------------------------------------------------------------------------------------------- */
+
+typedef struct FOR(arg_job) {
+    bool minimum;
+    int64_t outer, n, inner, per_item;
+    const ELEM *x;
+    int64_t *y;
+} FOR(arg_job);
+
+static int64_t FOR(find)(const ELEM *x, int64_t n, ELEM value)
+{
+    int64_t i = 0;
+    bool nan = value != value;
+    for (; i + WIDTH <= n; i += WIDTH) {
+        UNIT u = FOR(unit_load)(x + i);
+        int found = 0;
+        PARTWISE(FOR(vec) a = u.part[k]; found |= FOR(any)(nan ? FOR(isnan)(a) : (FOR(mask))(a == FOR(splat)(value)));)
+        if (found)
+            break;
+    }
+    while (i < n - 1 && !(nan ? x[i] != x[i] : x[i] == value))
+        i++;
+    return i;
+}
+
+static void FOR(arg_item)(void *arg, int64_t item)
+{
+    const FOR(arg_job) *j = arg;
+    int64_t end = at_most(j->outer * j->inner, (item + 1) * j->per_item);
+    for (int64_t i = item * j->per_item; i < end; i++) {
+        const ELEM *x = j->x + i / j->inner * j->n * j->inner + i % j->inner;
+        if (j->inner == 1) {
+            ELEM value = FOR(reduce_run)(j->minimum ? &FOR(reduce_min) : &FOR(reduce_max), j->n, x, 0);
+            j->y[i] = FOR(find)(x, j->n, value);
+            continue;
+        }
+        int64_t best = 0;
+        for (int64_t k = 1; k < j->n; k++) {
+            ELEM held = x[best * j->inner], value = x[k * j->inner];
+            if (held == held && (value != value || (j->minimum ? value < held : value > held)))
+                best = k;
+        }
+        j->y[i] = best;
+    }
+}
+
+static void FOR(arg)(const struct tape__parallel *p, bool minimum, int64_t outer, int64_t n, int64_t inner,
+                     const void *x, int64_t *y)
+{
+    FOR(arg_job) j = {minimum, outer, n, inner, n < ITEM ? ITEM / n : 1, x, y};
+    if (outer * inner > 0)
+        tape__parallel_for(p, pieces(outer * inner, j.per_item), FOR(arg_item), &j);
+}
+
+#undef VEC
+#undef ELEM
+#undef UNIT
+#undef WIDTH
+#undef REDUCER

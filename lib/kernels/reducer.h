@@ -1,0 +1,40 @@
+/* Knows how a run of elements is reduced to one number in a fixed order, in units; it does not know of shapes, strides
+   or threads.
+
+   A run is cut in blocks of BLOCK elements. Within a block, lane l of two units takes elements l, l + 2 WIDTH, ...; the
+   lanes are folded in halves; the blocks are combined pairwise, as the bits of their count say. So the error grows with
+   the logarithm of the length, and a run may be cut into pieces of 2^k blocks that are worked on anywhere. */
+#ifndef TAPE__REDUCER_H
+#define TAPE__REDUCER_H
+
+#include "unit.h"
+
+enum {
+    BLOCK = 4096,   /* elements of a run */
+    ROWS = 64,      /* elements of one column that are combined one after the other */
+    TILE = 4,       /* units of columns that are worked on together */
+    TREE_DEPTH = 44 /* 2^44 blocks */
+};
+
+/* X(name, map, combine, neutral): what each element x becomes, given a constant c of the run, how two are combined, and
+   what changes nothing. */
+#define REDUCERS(X)                                                                                                    \
+    X(sum, x, add, 0)                                                                                                  \
+    X(sum_abs, FOR(abs)(x), add, 0)                                                                                    \
+    X(sum_squares, x *x, add, 0)                                                                                       \
+    X(prod, x, mul, 1)                                                                                                 \
+    X(max, x, max, -INFINITY)                                                                                          \
+    X(min, x, min, INFINITY)                                                                                           \
+    X(max_abs, FOR(abs)(x), max, 0)                                                                                    \
+    X(count, FOR(sel)((FOR(mask))(x != FOR(splat)(0)), FOR(splat)(1), FOR(splat)(0)), add, 0)                          \
+    X(deviation, (x - c) * (x - c), add, 0)                                                                            \
+    X(sum_exp, FOR(exp)(x - c), add, 0)
+
+#define T f32
+#include "reducer_of.h"
+#undef T
+#define T f64
+#include "reducer_of.h"
+#undef T
+
+#endif

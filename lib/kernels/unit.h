@@ -1,0 +1,41 @@
+/* Knows units: 64 bytes, the vector whose width is the same on every instruction set, made of as many native vectors as
+   it takes. What is computed in units has the same bits everywhere. */
+#ifndef TAPE__UNIT_H
+#define TAPE__UNIT_H
+
+#include "base.h"
+#include "kernels.h"
+#include "vec.h"
+
+/* The statement for each native vector k of a unit; k is a constant, so that the compiler keeps units in registers. */
+#if defined(TAPE__ISA_AVX512)
+#define PARTWISE(...) PART(0, __VA_ARGS__)
+enum { PARTS = 1 };
+#elif defined(TAPE__ISA_AVX2)
+#define PARTWISE(...) PART(0, __VA_ARGS__) PART(1, __VA_ARGS__)
+enum { PARTS = 2 };
+#else
+#define PARTWISE(...) PART(0, __VA_ARGS__) PART(1, __VA_ARGS__) PART(2, __VA_ARGS__) PART(3, __VA_ARGS__)
+enum { PARTS = 4 };
+#endif
+#define PART(number, ...)                                                                                              \
+    {                                                                                                                  \
+        enum { k = number };                                                                                           \
+        __VA_ARGS__                                                                                                    \
+    }
+
+typedef int32_t lane_f32;
+typedef int64_t lane_f64;
+
+/* All bits set as often as a unit has lanes, then none as often. */
+static const lane_f32 first_lanes_f32[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+static const lane_f64 first_lanes_f64[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+
+#define T f32
+#include "unit_of.h"
+#undef T
+#define T f64
+#include "unit_of.h"
+#undef T
+
+#endif

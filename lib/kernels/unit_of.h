@@ -1,0 +1,79 @@
+/* Knows units of dtype T: loads, stores, and the halves of a unit at the end of a row. Included once for each dtype T.
+ */
+
+#define VEC FOR(vec)
+#define ELEM FOR(elem)
+#define UNIT FOR(unit)
+#define LANES FOR(LANES)
+#define WIDTH FOR(WIDTH)
+
+enum { WIDTH = TAPE__UNIT_BYTES / (int)sizeof(ELEM) };
+
+typedef struct UNIT {
+    VEC part[PARTS];
+} UNIT;
+
+TAPE__INLINE UNIT FOR(unit_splat)(ELEM a)
+{
+    UNIT u;
+    PARTWISE(u.part[k] = FOR(splat)(a);)
+    return u;
+}
+
+TAPE__INLINE UNIT FOR(unit_load)(const ELEM *x)
+{
+    UNIT u;
+    PARTWISE(u.part[k] = FOR(load)(x + k * LANES);)
+    return u;
+}
+
+TAPE__INLINE void FOR(unit_store)(ELEM *x, UNIT u)
+{
+    PARTWISE(FOR(store)(x + k * LANES, u.part[k]);)
+}
+
+/* n < WIDTH elements, in copies of fixed size that need no call. */
+TAPE__INLINE void FOR(copy_some)(ELEM *to, const ELEM *from, int n)
+{
+    int i = 0;
+#define PIECE(size)                                                                                                    \
+    if (n & (size)) {                                                                                                  \
+        memcpy(to + i, from + i, (size) * sizeof(ELEM));                                                               \
+        i += (size);                                                                                                   \
+    }
+    PIECE(8)
+    PIECE(4)
+    PIECE(2)
+    PIECE(1)
+#undef PIECE
+}
+
+/* The first n < WIDTH lanes from x, the others 0. */
+TAPE__INLINE UNIT FOR(unit_load_some)(const ELEM *x, int n)
+{
+    ELEM lane[WIDTH] = {0};
+    FOR(copy_some)(lane, x, n);
+    return FOR(unit_load)(lane);
+}
+
+TAPE__INLINE void FOR(unit_store_some)(ELEM *x, UNIT u, int n)
+{
+    ELEM lane[WIDTH];
+    FOR(unit_store)(lane, u);
+    FOR(copy_some)(x, lane, n);
+}
+
+/* The first n lanes of u, the others `rest`. */
+TAPE__INLINE UNIT FOR(unit_keep)(UNIT u, int n, ELEM rest)
+{
+    const FOR(lane) *first = FOR(first_lanes) + WIDTH - n;
+    PARTWISE(FOR(mask) mask; memcpy(&mask, first + k * LANES, sizeof mask);
+             u.part[k] = FOR(sel)(mask, u.part[k], FOR(splat)(rest));)
+    return u;
+}
+
+#undef VEC
+#undef ELEM
+#undef UNIT
+#undef LANES
+#undef WIDTH
