@@ -97,10 +97,13 @@ static void contribute_single(tape__node *x, const void *data)
 {
     bool has = x->flags & TAPE__HAS_ADJOINT;
     x->flags |= TAPE__HAS_ADJOINT;
-    if (x->dtype == TAPE_F64)
-        x->adj.f64 = (has ? x->adj.f64 : 0) + *(const double *)data;
-    else
-        x->adj.f32 = (has ? x->adj.f32 : 0) + *(const float *)data;
+    if (x->dtype == TAPE_F64) {
+        double value = *(const double *)data;
+        x->adj.f64 = has ? x->adj.f64 + value : value;
+    } else {
+        float value = *(const float *)data;
+        x->adj.f32 = has ? x->adj.f32 + value : value;
+    }
 }
 
 static bool is_exclusive(const tape__adjoint *adjoint)

@@ -275,9 +275,10 @@ static bool derive(const fused *f, int i)
 /* ---- one element ------------------------------------------------------------------------------------------------- */
 
 /* x's adjoint += d g for a one-element x, a strong zero where g is 0. */
-#define ADD_SINGLE(x, field, d, g)                                                                                     \
+#define ADD_SINGLE(type, x, field, d, g)                                                                               \
     do {                                                                                                               \
-        (x)->adj.field = ((x)->flags & TAPE__HAS_ADJOINT ? (x)->adj.field : 0) + ((g) == 0 ? 0 : (d) * (g));           \
+        type product = (g) == 0 ? 0 : (d) * (g);                                                                       \
+        (x)->adj.field = (x)->flags & TAPE__HAS_ADJOINT ? (x)->adj.field + product : product;                          \
         (x)->flags |= TAPE__HAS_ADJOINT;                                                                               \
     } while (0)
 
@@ -286,9 +287,9 @@ static bool derive(const fused *f, int i)
     do {                                                                                                               \
         type g = y->adj.field;                                                                                         \
         if (wants_a)                                                                                                   \
-            ADD_SINGLE(a, field, mul ? *(const type *)b->data : 1, g);                                                 \
+            ADD_SINGLE(type, a, field, mul ? *(const type *)b->data : 1, g);                                           \
         if (wants_b)                                                                                                   \
-            ADD_SINGLE(b, field, mul ? *(const type *)a->data : y->op == TAPE__OP_sub ? -1 : 1, g);                    \
+            ADD_SINGLE(type, b, field, mul ? *(const type *)a->data : y->op == TAPE__OP_sub ? -1 : 1, g);              \
     } while (0)
 
 /* False where it does not apply, a saved value that was written included: the long way then reports it. */

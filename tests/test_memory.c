@@ -1,0 +1,269 @@
+/* Memory: no allocation once warm, every allocation may fail, budgets, statistics, many threads on one leaf. */
+#include <check.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tape/tape.h"
+
+/* An allocator that counts, and refuses from the n-th call on (once, or for ever). */
+struct meter {
+    long calls, refuse_at, live;
+    bool for_ever;
+};
+
+static void *metered(void *user, void *pointer, size_t old_size, size_t new_size)
+{
+    struct meter *m = user;
+    (void)old_size;
+    if (new_size == 0) {
+        m->live -= pointer != NULL;
+        free(pointer);
+        return NULL;
+    }
+    m->calls++;
+    if (m->refuse_at && (m->for_ever ? m->calls >= m->refuse_at : m->calls == m->refuse_at))
+        return NULL;
+    void *block = realloc(pointer, new_size);
+    m->live += block && !pointer;
+    return block;
+}
+
+/* Two layers without bias, tanh between, squared error: broadcasting, views of leaves, one-element tails. */
+static tape_status step(tape_tensor w, tape_tensor v, tape_tensor x, tape_tensor target)
+{
+    tape_tensor h = tape_tanh(tape_add(tape_mul(x, w), v));
+    tape_tensor e = tape_sub(tape_mul(h, v), target);
+    tape_tensor loss = tape_mul(e, e);
+    tape_status status = tape_backward_with(loss, tape_ones_like(loss));
+    tape_zero_grad(w);
+    return status;
+}
+
+static tape_status run_steps(int steps, struct meter *meter, long *first, long *rest)
+{
+    tape_config config = {.allocator = metered, .allocator_user = meter};
+    tape *t = tape_create(&config);
+    if (!t)
+        return TAPE_ERROR_MEMORY;
+    tape *before = tape_make_current(t);
+    float data[96];
+    for (int i = 0; i < 96; i++)
+        data[i] = 0.01F * (float)i;
+    tape_tensor w = tape_param(TAPE_F32, TAPE_SHAPE(1, 32), data), v = tape_param(TAPE_F32, TAPE_SHAPE(3, 1), data);
+    tape_tensor x = tape_const(TAPE_F32, TAPE_SHAPE(3, 32), data), target = tape_const(TAPE_F32, TAPE_SHAPE(32), data);
+    tape_status status = TAPE_OK;
+    for (int i = 0; i < steps && status == TAPE_OK; i++) {
+        if (i == 1)
+            *first = meter->calls;
+        status = step(w, v, x, target);
+        if (status == TAPE_OK)
+            tape_reset();
+    }
+    *rest = meter->calls - *first;
+    tape_tensor leaves[4] = {w, v, x, target};
+    tape_reset();
+    for (int i = 0; i < 4; i++)
+        tape_free(leaves[i]);
+    tape_make_current(before);
+    tape_destroy(t);
+    return status;
+}
+
+START_TEST(a_step_allocates_nothing_after_the_first)
+{
+    struct meter meter = {0};
+    long first = 0, rest = -1;
+    ck_assert_int_eq(run_steps(100, &meter, &first, &rest), TAPE_OK);
+    ck_assert_int_gt(first, 0);
+    ck_assert_int_eq(rest, 0);
+    ck_assert_int_eq(meter.live, 0);
+}
+END_TEST
+
+START_TEST(any_allocation_may_fail)
+{
+    for (int for_ever = 0; for_ever < 2; for_ever++) {
+        bool succeeded = false;
+        for (long n = 1; !succeeded; n++) {
+            struct meter meter = {.refuse_at = n, .for_ever = for_ever};
+            long first, rest;
+            tape_status status = run_steps(2, &meter, &first, &rest);
+            ck_assert_int_eq(meter.live, 0);
+            succeeded = meter.calls < n;
+            if (succeeded)
+                ck_assert_int_eq(status, TAPE_OK);
+            else
+                ck_assert(status == TAPE_ERROR_MEMORY || status == TAPE_OK || status == TAPE_ERROR_HANDLE);
+            ck_assert_int_lt(n, 1000);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_budget_is_kept)
+{
+    tape_config config = {.memory_budget = 1 << 20};
+    tape *t = tape_create(&config), *before = tape_make_current(t);
+    tape_tensor small = tape_zeros(TAPE_F32, TAPE_SHAPE(1000));
+    ck_assert(!tape_is_null(small));
+    ck_assert(tape_is_null(tape_zeros(TAPE_F32, TAPE_SHAPE(1 << 20))));
+    ck_assert_int_eq(tape_last_status(), TAPE_ERROR_MEMORY);
+    tape_clear();
+    ck_assert(tape_is_valid(small));
+    ck_assert_uint_le(tape_stats().bytes_reserved, 1 << 20);
+    tape_make_current(before);
+    tape_destroy(t);
+}
+END_TEST
+
+START_TEST(a_failed_backward_changes_no_gradient)
+{
+    const float one = 1;
+    tape_tensor a = tape_param(TAPE_F32, TAPE_SCALAR, &one), b = tape_param(TAPE_F32, TAPE_SCALAR, &one);
+    ck_assert_int_eq(tape_backward(tape_add(a, b)), TAPE_OK);
+    tape_tensor y = tape_mul(tape_mul(a, a), b);
+    *(float *)tape_data_mut(b) = 3;
+    ck_assert_int_eq(tape_backward(y), TAPE_ERROR_VERSION);
+    tape_reset();
+    ck_assert_float_eq(tape_data_f32(tape_gradient(a))[0], 1);
+    ck_assert_float_eq(tape_data_f32(tape_gradient(b))[0], 1);
+    tape_free(a), tape_free(b);
+}
+END_TEST
+
+START_TEST(peak_and_records_are_counted)
+{
+    tape_reset();
+    tape_statistics before = tape_stats();
+    ck_assert_int_eq(before.records, 0);
+    tape_tensor x = tape_zeros(TAPE_F32, TAPE_SHAPE(1000));
+    tape_exp(tape_exp(x));
+    tape_statistics after = tape_stats();
+    ck_assert_int_eq(after.records, 3);
+    ck_assert_uint_ge(after.bytes_now, before.bytes_now + 3 * 4000);
+    ck_assert_uint_ge(after.bytes_peak, after.bytes_now);
+    tape_reset();
+    ck_assert_int_eq(tape_stats().records, 0);
+    ck_assert_int_eq(tape_reserve(1 << 20, 20000), TAPE_OK);
+    int64_t calls = tape_stats().allocator_calls;
+    for (int i = 0; i < 20000; i++)
+        tape_scalar(TAPE_F32, i);
+    ck_assert_int_eq(tape_stats().allocator_calls, calls);
+    tape_reset();
+}
+END_TEST
+
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
+
+enum { THREADS = 4, ROUNDS = 200 };
+
+static void *accumulate(void *leaf)
+{
+    tape_tensor w = *(const tape_tensor *)leaf;
+    for (int i = 0; i < ROUNDS; i++) {
+        if (tape_backward(tape_mul_scalar(w, 2)) != TAPE_OK)
+            return leaf;
+        tape_reset();
+    }
+    tape_thread_end();
+    return NULL;
+}
+
+START_TEST(threads_accumulate_into_one_leaf)
+{
+    const double one = 1;
+    tape_tensor w = tape_param(TAPE_F64, TAPE_SCALAR, &one);
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, accumulate, &w), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        ck_assert_ptr_null(failed);
+    }
+    ck_assert_double_eq(tape_data_f64(tape_gradient(w))[0], 2.0 * THREADS * ROUNDS);
+    tape_free(w);
+}
+END_TEST
+
+START_TEST(a_foreign_handle_is_reported)
+{
+    tape *other = tape_create(NULL), *mine = tape_make_current(other);
+    tape_tensor x = tape_scalar(TAPE_F32, 1);
+    tape_make_current(mine);
+    tape_scalar(TAPE_F32, 2); /* the same slot on this tape */
+    ck_assert(!tape_is_valid(x));
+    ck_assert(tape_is_null(tape_neg(x)));
+    ck_assert_int_eq(tape_last_status(), TAPE_ERROR_HANDLE);
+    tape_reset();
+    tape_destroy(other);
+}
+END_TEST
+
+/* ---- hooks ------------------------------------------------------------------------------------------------------- */
+
+static tape_tensor halve(void *user, tape_tensor g)
+{
+    ++*(int *)user;
+    return tape_mul_scalar(g, 0.5);
+}
+
+static tape_tensor refuse(void *user, tape_tensor g)
+{
+    (void)user;
+    (void)g;
+    return TAPE_NONE;
+}
+
+static tape_tensor reset_inside(void *user, tape_tensor g)
+{
+    *(tape_status *)user = tape_reset();
+    return g;
+}
+
+START_TEST(hooks_see_and_replace_gradients)
+{
+    const float v[3] = {1, 2, 3};
+    tape_tensor x = tape_param(TAPE_F32, TAPE_SHAPE(3), v);
+    int calls = 0;
+    ck_assert_int_eq(tape_hook(x, halve, &calls), TAPE_OK);
+    tape_tensor y = tape_mul(x, x);
+    ck_assert_int_eq(tape_backward_with(y, tape_ones_like(y)), TAPE_OK);
+    ck_assert_int_eq(calls, 1);
+    for (int i = 0; i < 3; i++)
+        ck_assert_float_eq(tape_data_f32(tape_gradient(x))[i], v[i]);
+    tape_hook(x, refuse, NULL);
+    tape_zero_grad(x);
+    ck_assert_int_eq(tape_backward_with(y, tape_ones_like(y)), TAPE_OK);
+    ck_assert(tape_is_none(tape_gradient(x)));
+    tape_status inner = TAPE_OK;
+    tape_hook(x, reset_inside, &inner);
+    ck_assert_int_eq(tape_backward_with(y, tape_ones_like(y)), TAPE_ERROR_STATE);
+    ck_assert_int_eq(inner, TAPE_ERROR_STATE);
+    tape_clear();
+    ck_assert(tape_is_none(tape_gradient(x)));
+    tape_reset();
+    tape_free(x);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("memory");
+    TCase *cases = tcase_create("memory");
+    tcase_add_test(cases, a_step_allocates_nothing_after_the_first);
+    tcase_add_test(cases, any_allocation_may_fail);
+    tcase_add_test(cases, a_budget_is_kept);
+    tcase_add_test(cases, a_failed_backward_changes_no_gradient);
+    tcase_add_test(cases, peak_and_records_are_counted);
+    tcase_add_test(cases, threads_accumulate_into_one_leaf);
+    tcase_add_test(cases, a_foreign_handle_is_reported);
+    tcase_add_test(cases, hooks_see_and_replace_gradients);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
