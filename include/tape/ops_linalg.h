@@ -1,4 +1,9 @@
-/* The linalg ops. The rules common to all ops are in tape/ops.h. */
+/*
+ * Products of vectors and matrices. The rules common to all ops are in tape/ops.h.
+ *
+ * Every element of a product is summed in an order that depends on k alone: its bits do not change with the number of
+ * rows, the strides or the threads.
+ */
 #ifndef TAPE_OPS_LINALG_H
 #define TAPE_OPS_LINALG_H
 
@@ -7,6 +12,24 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* The matrix product a[..., m, k] b[..., k, n] -> [..., m, n]; the leading axes broadcast. A 1-D a counts as one row, a
+ * 1-D b as one column, and the axis of size 1 is dropped again. k = 0 gives zeros. d: g b^T and a^T g. */
+TAPE_API tape_tensor tape_matmul(tape_tensor a, tape_tensor b);
+
+/* x[..., in] weight[out, in]^T + bias[out] -> [..., out]; bias may be TAPE_NONE. d: g weight, g^T x, and g summed over
+ * the leading axes. */
+TAPE_API tape_tensor tape_linear(tape_tensor x, tape_tensor weight, tape_tensor bias);
+
+/* The inner product of two 1-D tensors of one size: a scalar. d: g b and g a. */
+TAPE_API tape_tensor tape_dot(tape_tensor a, tape_tensor b);
+
+/* a[m], b[n] -> a b^T, [m, n]. d: g b and g^T a. */
+TAPE_API tape_tensor tape_outer(tape_tensor a, tape_tensor b);
+
+/* a[m, k] x[k] -> [m], and a[batch, m, k] b[batch, k, n] -> [batch, m, n]: tape_matmul() for these ranks alone. */
+TAPE_API tape_tensor tape_mv(tape_tensor a, tape_tensor x);
+TAPE_API tape_tensor tape_bmm(tape_tensor a, tape_tensor b);
 
 #ifdef __cplusplus
 }
