@@ -11,7 +11,8 @@ static tape_status read_parts(struct tape_safetensors *file, struct tape__reader
     unsigned char prefix[PREFIX];
     uint64_t n = 0;
     if (!tape__is_little_endian())
-        return tape_fail(TAPE_ERROR_UNSUPPORTED, "%s: safetensors need a little-endian machine", TAPE__PATH(file->path));
+        return tape_fail(TAPE_ERROR_UNSUPPORTED, "%s: safetensors need a little-endian machine",
+                         TAPE__PATH(file->path));
     if (r->size < 0)
         return tape_fail(TAPE_ERROR_FORMAT, "%s: is not a regular file", TAPE__PATH(file->path));
     int64_t got = tape__reader_read(r, prefix, sizeof prefix);
