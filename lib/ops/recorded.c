@@ -37,6 +37,13 @@ static tape_tensor as_tensor(const scope *row, term a)
     return a.is_number ? tape_scalar(row->dtype, a.number) : a.tensor;
 }
 
+/* a != b; the condition of where() is a mask already. */
+static tape_tensor differ(const scope *row, term a, term b)
+{
+    bool is_mask = !a.is_number && tape_dtype_of(a.tensor) == TAPE_U8;
+    return is_mask ? a.tensor : tape_ne(as_tensor(row, a), as_tensor(row, b));
+}
+
 #define S const scope *row
 #define TERM1(f, a) of_tensor(f(as_tensor(row, a)))
 #define TERM2(f, a, b) of_tensor(f(as_tensor(row, a), as_tensor(row, b)))
@@ -101,7 +108,7 @@ static tape_tensor as_tensor(const scope *row, term a)
 #define ERF(a) TERM1(tape_erf, a)
 #define ERFC(a) TERM1(tape_erfc, a)
 #define EQ(a, b) TERM2(tape_eq, a, b)
-#define NE(a, b) TERM2(tape_ne, a, b)
+#define NE(a, b) of_tensor(differ(row, a, b))
 #define LT(a, b) TERM2(tape_lt, a, b)
 #define LE(a, b) TERM2(tape_le, a, b)
 #define GT(a, b) TERM2(tape_gt, a, b)
@@ -117,7 +124,7 @@ typedef term derivative_fn(S);
 #define DEFINE(function, d)                                                                                            \
     static term function(S)                                                                                            \
     {                                                                                                                  \
-        (void)row;                                                                                                       \
+        (void)row;                                                                                                     \
         return d;                                                                                                      \
     }
 #define EWM1(name, mask)
