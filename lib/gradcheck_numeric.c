@@ -64,9 +64,11 @@ static void extrapolate(double *column, const double *before, int level, double 
     }
 }
 
-static bool ridders(const tape__curve *f, double x, double h, double *work, double *d, double *error)
+/* *finite: whether the function was, at all steps. */
+static bool ridders(const tape__curve *f, double x, double h, double *work, double *d, double *error, bool *finite)
 {
     double *first = work + f->m, *column = first + f->m;
+    *finite = true;
     for (int64_t i = 0; i < f->m; i++) {
         d[i] = NAN;
         error[i] = INFINITY;
@@ -78,17 +80,10 @@ static bool ridders(const tape__curve *f, double x, double h, double *work, doub
             double *pair = column + 2 * TAPE__RIDDERS_LEVELS * i;
             double *now = pair + (level % 2) * TAPE__RIDDERS_LEVELS;
             now[0] = first[i];
+            *finite &= isfinite(first[i]) != 0;
             extrapolate(now, pair + (1 - level % 2) * TAPE__RIDDERS_LEVELS, level, &d[i], &error[i]);
         }
     }
-    return true;
-}
-
-static bool all_finite(const double *x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite(x[i]))
-            return false;
     return true;
 }
 
@@ -105,13 +100,11 @@ double tape__differentiate(const tape__curve *f, double x, const tape_numeric_op
     if (method == TAPE_RICHARDSON)
         return richardson(f, x, h, work, derivative, error) ? h : 0;
     /* The wide first steps may leave the domain. */
-    for (int attempt = 0; attempt < 8; attempt++, h /= 10) {
-        if (!ridders(f, x, h, work, derivative, error))
+    bool finite = false;
+    for (int attempt = 0; attempt < 8 && !finite; attempt++, h /= 10)
+        if (!ridders(f, x, h, work, derivative, error, &finite))
             return 0;
-        if (all_finite(error, f->m))
-            break;
-    }
-    return h;
+    return 10 * h;
 }
 
 /* How far the differences to the right and to the left are apart. */

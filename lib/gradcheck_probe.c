@@ -177,9 +177,9 @@ static bool read_results(tape__probe *p, double *values)
 static bool run_wide(tape__probe *p, double *values)
 {
     tape_position mark = tape_mark();
-    p->t->promote++;
+    p->t->promote += p->narrow;
     bool ok = run(p, true) && read_results(p, values);
-    p->t->promote--;
+    p->t->promote -= p->narrow;
     tape_rewind(mark);
     tape_mark_drop(mark);
     return ok;

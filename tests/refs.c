@@ -50,7 +50,7 @@ static const long double pi = 3.14159265358979323846264338327950288L;
 /* unary */
 REF(neg, -x)
 REF(abs, fabsl(x))
-REF(sign, isnan(x) ? x : (x > 0) - (x < 0))
+REF(sign, (x > 0) - (x < 0))
 REF(square, x * x)
 REF(sqrt, sqrtl(x))
 REF(rsqrt, 1 / sqrtl(x))
@@ -96,7 +96,7 @@ REF(selu, 1.0507009873554804934193L * (x > 0 ? x : 1.6732632423543772848170L * e
 REF(mish, x * tanhl(softplus(x)))
 REF_P(hardtanh, clip(x, p[0], p[1]), -0.7, 1.1)
 REF(hardsigmoid, clip(x / 6 + 0.5L, 0, 1))
-REF(hardswish, x * clip(x / 6 + 0.5L, 0, 1))
+REF(hardswish, x <= -3 ? 0 : x * clip(x / 6 + 0.5L, 0, 1))
 REF(relu6, clip(x, 0, 6))
 REF(logsigmoid, -softplus(-x))
 REF_P(smooth_abs, hypotl(x, p[0]), 0.3)

@@ -47,6 +47,21 @@ static bool check_probability(tape *t, double p)
     return (p >= 0 && p <= 1) || tape__error(t, TAPE_ERROR_ARGUMENT, "expects a probability in [0, 1], got %g", p);
 }
 
+typedef void fill_fn(const struct tape__parallel *p, tape__random_key key, tape_dtype dtype, int64_t n, void *y);
+
+/* An f32 program that is evaluated in f64 draws the numbers that it would draw itself. */
+static void draw(tape__call *call, tape__node *y, fill_fn *fill)
+{
+    const int64_t n = y->layout->numel;
+    const bool widen = call->t->promote && y->dtype == TAPE_F64;
+    fill(tape__threads_of(call->t), next_key(call->t), widen ? TAPE_F32 : (tape_dtype)y->dtype, n, y->data);
+    for (int64_t i = n; widen && i-- > 0;) {
+        float narrow;
+        memcpy(&narrow, (char *)y->data + i * (int64_t)sizeof narrow, sizeof narrow);
+        ((double *)y->data)[i] = (double)narrow;
+    }
+}
+
 /* y = shift + scale y, kept below `below`. */
 static void affine(tape__node *y, double shift, double scale, double below)
 {
@@ -79,7 +94,7 @@ bool tape__rand_uniform_forward(tape__call *call)
     tape__node *y = draw_output(call, attr);
     if (!y)
         return false;
-    tape__fill_uniform(tape__threads_of(call->t), next_key(call->t), (tape_dtype)y->dtype, y->layout->numel, y->data);
+    draw(call, y, tape__fill_uniform);
     if (low != 0 || high != 1)
         affine(y, low, high - low, high);
     return true;
@@ -105,7 +120,7 @@ bool tape__rand_normal_forward(tape__call *call)
     tape__node *y = draw_output(call, attr);
     if (!y)
         return false;
-    tape__fill_normal(tape__threads_of(call->t), next_key(call->t), (tape_dtype)y->dtype, y->layout->numel, y->data);
+    draw(call, y, tape__fill_normal);
     if (mean != 0 || std != 1)
         affine(y, mean, std, INFINITY);
     return true;
@@ -194,7 +209,7 @@ bool tape__bernoulli_st_forward(tape__call *call)
     if (!y)
         return false;
     int64_t n = y->layout->numel;
-    tape__fill_uniform(tape__threads_of(call->t), next_key(call->t), (tape_dtype)y->dtype, n, y->data);
+    draw(call, y, tape__fill_uniform);
     if (y->dtype == TAPE_F64) {
         double *v = y->data;
         for (int64_t i = 0; i < n; i++)
