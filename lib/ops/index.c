@@ -121,6 +121,13 @@ static void set_strides(struct lookup *l, const tape__layout *table, int axis)
     l->along.step = table->rank ? table->stride[axis] : 0;
 }
 
+static bool check_source(tape *t, const tape__layout *source, const tape__layout *index)
+{
+    return source->dense == index->dense ||
+           tape__error(t, TAPE_ERROR_SHAPE, "expects a source and an index of one shape, got %s and %s",
+                       TAPE__LAYOUT_TEXT(source), TAPE__LAYOUT_TEXT(index));
+}
+
 static tape_tensor run_along(int op, const tape_tensor *inputs, int n, int axis)
 {
     struct along attr = {.axis = axis};
@@ -169,7 +176,8 @@ bool tape__place_along_forward(tape__call *call)
     int axis;
     if (!table)
         return tape__error(call->t, TAPE_ERROR_MEMORY, "out of memory");
-    if (!look_up(call, table, call->in[1], &l, &axis))
+    if (!tape__check_float(call->t, g) || !check_source(call->t, g->layout, call->in[1]->layout) ||
+        !look_up(call, table, call->in[1], &l, &axis))
         return false;
     const void *data = tape__dense_data(call->t, g);
     tape__node *y = data ? tape__output(call, g->dtype, table->rank, table->size) : NULL;
@@ -201,10 +209,7 @@ static bool scatter_forward(tape__call *call, scatter_kernel *scatter)
     if (source->dtype != x->dtype)
         return tape__error(call->t, TAPE_ERROR_DTYPE, "expects one dtype, got %s and %s", tape_dtype_name(x->dtype),
                            tape_dtype_name(source->dtype));
-    if (source->layout->dense != index->layout->dense)
-        return tape__error(call->t, TAPE_ERROR_SHAPE, "expects a source and an index of one shape, got %s and %s",
-                           TAPE__LAYOUT_TEXT(source->layout), TAPE__LAYOUT_TEXT(index->layout));
-    if (!look_up(call, layout, index, &l, &axis))
+    if (!check_source(call->t, source->layout, index->layout) || !look_up(call, layout, index, &l, &axis))
         return false;
     const void *data = tape__dense_data(call->t, source);
     tape__node *y = data ? tape__output(call, x->dtype, layout->rank, layout->size) : NULL;

@@ -6,24 +6,39 @@
 #include "kernels/any/copy.h"
 #include "kernels/any/index.h"
 
-struct place {
+/* Both ops know the region's shape and that of the whole tensor. */
+struct placement {
     tape__region region;
     int64_t rank;
     int64_t size[TAPE_MAX_RANK];
 };
 
+static tape_tensor run(int op, tape_tensor x, const tape__region *region, tape_shape whole)
+{
+    struct placement attr = {.region = *region, .rank = whole.rank};
+    memcpy(attr.size, whole.size, (size_t)whole.rank * sizeof *whole.size);
+    return tape__run(op, &x, 1, &attr, sizeof attr);
+}
+
+static bool check_shape(tape *t, const tape__layout *x, int64_t rank, const int64_t *size)
+{
+    return (x->rank == rank && memcmp(x->size, size, (size_t)rank * sizeof *size) == 0) ||
+           tape__error(t, TAPE_ERROR_SHAPE, "expects %s, got %s", tape__shape_text((int)rank, size).text,
+                       TAPE__LAYOUT_TEXT(x));
+}
+
 tape_tensor tape__place_region(tape_tensor g, const tape__region *region, tape_shape shape)
 {
-    struct place attr = {.region = *region, .rank = shape.rank};
-    memcpy(attr.size, shape.size, (size_t)shape.rank * sizeof *shape.size);
-    return tape__run(TAPE__OP_place_region, &g, 1, &attr, sizeof attr);
+    return run(TAPE__OP_place_region, g, region, shape);
 }
 
 bool tape__place_region_forward(tape__call *call)
 {
-    const struct place *attr = call->attr;
+    const struct placement *attr = call->attr;
     const tape__region *region = &attr->region;
     const tape__node *g = call->in[0];
+    if (!tape__check_float(call->t, g) || !check_shape(call->t, g->layout, region->rank, region->size))
+        return false;
     tape__node *y = tape__output(call, g->dtype, (int)attr->rank, attr->size);
     if (!y)
         return false;
@@ -37,25 +52,23 @@ bool tape__place_region_forward(tape__call *call)
 
 void tape__place_region_vjp(tape__vjp *v)
 {
-    const struct place *attr = v->attr;
-    v->gx[0] = tape__take_region(v->gy[0], &attr->region);
+    const struct placement *attr = v->attr;
+    v->gx[0] = tape__take_region(v->gy[0], &attr->region, tape_shape_of(v->y[0]));
 }
 
-struct take {
-    tape__region region;
-};
-
-tape_tensor tape__take_region(tape_tensor x, const tape__region *region)
+tape_tensor tape__take_region(tape_tensor x, const tape__region *region, tape_shape shape)
 {
-    struct take attr = {*region};
-    return tape__run(TAPE__OP_take_region, &x, 1, &attr, sizeof attr);
+    return run(TAPE__OP_take_region, x, region, shape);
 }
 
 bool tape__take_region_forward(tape__call *call)
 {
-    const tape__region *region = &((const struct take *)call->attr)->region;
+    const struct placement *attr = call->attr;
+    const tape__region *region = &attr->region;
     const tape__node *x = call->in[0];
     int rank = (int)region->rank;
+    if (!check_shape(call->t, x->layout, attr->rank, attr->size))
+        return false;
     if (tape__is_dense(x->layout))
         return tape__output_view(call, region->offset, rank, region->size, region->stride) != NULL;
     const unsigned char *data = tape__dense_data(call->t, x);
@@ -70,7 +83,7 @@ bool tape__take_region_forward(tape__call *call)
 
 void tape__take_region_vjp(tape__vjp *v)
 {
-    const struct take *attr = v->attr;
+    const struct placement *attr = v->attr;
     v->gx[0] = tape__place_region(v->gy[0], &attr->region, tape_shape_of(v->x[0]));
 }
 

@@ -13,9 +13,9 @@ typedef struct tape__region {
 } tape__region;
 
 /* Zeros of `shape` with g added at the region, whose strides are those of a dense tensor of that shape; and its
- * transpose, the region of a tensor. Each is the other's derivative. */
+ * transpose, the region of an x of that shape. Each is the other's derivative. */
 tape_tensor tape__place_region(tape_tensor g, const tape__region *region, tape_shape shape);
-tape_tensor tape__take_region(tape_tensor x, const tape__region *region);
+tape_tensor tape__take_region(tape_tensor x, const tape__region *region, tape_shape shape);
 
 /* Zeros of `shape` with g added along an axis where `index` says, the derivative of gather and its transpose. */
 tape_tensor tape__place_along(tape_tensor g, tape_tensor index, int axis, tape_shape shape);

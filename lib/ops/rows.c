@@ -84,13 +84,18 @@ bool tape__place_rows_forward(tape__call *call)
     if (!tape__check_float(call->t, g) || !tape__check_axis(call->t, attr->axis, table, &axis))
         return false;
     tape__split split = tape__split_at(table, axis);
+    const tape__layout *places = call->in[1]->layout;
+    int64_t numel;
+    if (!tape__mul_size(split.outer * split.inner, places->numel, &numel) || numel != g->layout->numel)
+        return tape__error(call->t, TAPE_ERROR_SHAPE, "%s are no rows of %s at %s", TAPE__LAYOUT_TEXT(g->layout),
+                           TAPE__LAYOUT_TEXT(table), TAPE__LAYOUT_TEXT(places));
     const int64_t *index = tape__check_index(call->t, call->in[1], split.n, attr->skip, false);
     const void *data = index ? tape__dense_data(call->t, g) : NULL;
     tape__node *y = data ? tape__output(call, g->dtype, table->rank, table->size) : NULL;
     if (!y)
         return false;
     memset(y->data, 0, (size_t)table->numel * tape_dtype_size(g->dtype));
-    tape__rows rows = {split.outer, split.n, split.inner, call->in[1]->layout->numel, attr->skip, index};
+    tape__rows rows = {split.outer, split.n, split.inner, places->numel, attr->skip, index};
     tape__rows_add(&rows, g->dtype, y->data, data);
     return true;
 }
