@@ -22,7 +22,7 @@ TAPE_API tape_tensor tape_neg(tape_tensor x);
 /* |x|. d: sign(x), 0 at 0. */
 TAPE_API tape_tensor tape_abs(tape_tensor x);
 
-/* -1, 0 or 1; NaN for NaN. d: 0. */
+/* -1, 0 or 1; 0 for NaN. d: 0. */
 TAPE_API tape_tensor tape_sign(tape_tensor x);
 
 /* x^2. d: 2x. */
