@@ -59,6 +59,9 @@ foreach(source ${sources})
 endforeach()
 
 file(GLOB sources CONFIGURE_DEPENDS tests/test_*.sh)
+if(TAPE_SANITIZE OR TAPE_COVERAGE OR NOT TAPE_HAVE_SLEEF)
+  list(FILTER sources EXCLUDE REGEX contributing) # it builds the library once more: once is enough
+endif()
 foreach(source ${sources})
   cmake_path(GET source STEM name)
   tape_test(${name}_sh bash ${source})
