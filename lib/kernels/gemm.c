@@ -17,6 +17,7 @@
 /* What is the same for all tiles of a panel. */
 struct tile {
     int64_t k, a_row, a_k, b_k, c_row, add_row;
+    int64_t last;
     int tail;
 };
 
@@ -40,6 +41,6 @@ static const int tile_rows[LOG2_VECS] = {8, 6, 3, 1};
 #undef T
 
 const struct tape__gemm_kernels TAPE__ISA_SYM(tape__gemm) = {{
-    {.rows = 6, .width = 2 * LANES_f32, .block = block_f32, .pack = pack_sliver_f32},
-    {.rows = 6, .width = 2 * LANES_f64, .block = block_f64, .pack = pack_sliver_f64},
+    {.rows = 6, .lanes = LANES_f32, .block = block_f32, .pack = pack_sliver_f32},
+    {.rows = 6, .lanes = LANES_f64, .block = block_f64, .pack = pack_sliver_f64},
 }};

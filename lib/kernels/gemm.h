@@ -17,8 +17,7 @@ typedef struct tape__gemm_block {
     int64_t width; /* tape__gemm_width() of the whole product: the most columns of a tile */
     const char *a; /* packed: slivers of tape__gemm_sliver() rows, each k x rows */
     int64_t a_row, a_k;
-    const char
-        *b; /* packed: slivers of `width` columns (the last narrower), each k x columns; otherwise unit columns */
+    const char *b; /* packed: slivers of tape__gemm_columns(), each k x columns; otherwise unit columns */
     int64_t b_k;
     char *c;
     int64_t c_row;
@@ -30,7 +29,7 @@ typedef struct tape__gemm_block {
 /* One dtype's functions. */
 typedef struct tape__gemm_type {
     int rows;  /* of a full tile */
-    int width; /* columns of a full tile */
+    int lanes; /* of a vector */
     void (*block)(const tape__gemm_block *g);
     /* out[p][i] = in[i][p] for width x k elements: a sliver of A (i: rows) or of B (i: columns). Strides in bytes. */
     void (*pack)(char *out, int64_t width, int64_t k, const char *in, int64_t in_i, int64_t in_k);
@@ -47,11 +46,18 @@ static inline int64_t tape__gemm_sliver(int64_t left, int64_t rows)
     return left <= rows ? left : left < 2 * rows ? (left + 1) / 2 : rows;
 }
 
-/* The width of B's slivers, in columns, for a product of m rows: few rows take wide tiles to hide the latency of FMA.
- */
+/* The most columns of a sliver of B, and of a tile, for a product of m rows: few rows take wide tiles to hide the
+   latency of FMA. */
 static inline int64_t tape__gemm_width(const tape__gemm_type *type, int64_t m)
 {
-    return m == 1 ? 4 * type->width : m <= 3 ? 2 * type->width : type->width;
+    return type->lanes * (m == 1 ? 8 : m <= 3 ? 4 : 2);
+}
+
+/* The columns of the next sliver of B where `left` are left: not less than a vector at the end, if there are as many.
+ */
+static inline int64_t tape__gemm_columns(int64_t left, int64_t width, int64_t lanes)
+{
+    return left <= width ? left : left < width + lanes ? width - lanes : width;
 }
 
 #endif

@@ -2,36 +2,25 @@
 
 enum { FOR(size) = sizeof(FOR(elem)), FOR(pack_lanes) = PACK_BYTES / FOR(size) };
 
-/* The last, partial vectors of a tile's rows. */
-static void FOR(store_last)(const struct tile *t, char *c, const char *add, const FOR(vec) * x, int rows)
-{
-    for (int i = 0; i < rows; i++) {
-        FOR(vec) y = x[i];
-        if (add)
-            y = FOR(load_part)(add + i * t->add_row, t->tail) + y;
-        FOR(store_part)(c + i * t->c_row, y, t->tail);
-    }
-}
-
-/* rows x vecs vectors of C; with `part` the last vector of a row has t->tail columns. */
+/* rows x vecs vectors of C. The last vector of a row starts t->last bytes into it, which may overlap the one before.
+   With `part` there is one vector, of t->tail columns. */
 TAPE__INLINE void FOR(tile)(const struct tile *t, const char *a, const char *b, char *c, const char *add,
                             const int rows, const int vecs, const bool part)
 {
-    enum { BYTES = sizeof(FOR(vec)) };
-    const int64_t a_row = t->a_row, a_k = t->a_k, b_k = t->b_k, c_row = t->c_row, add_row = t->add_row;
-    const int tail = t->tail, whole = part ? vecs - 1 : vecs;
+    const int64_t a_row = t->a_row, a_k = t->a_k, b_k = t->b_k, c_row = t->c_row, add_row = t->add_row, last = t->last;
+    const int tail = t->tail;
     const char *group[(MAX_ROWS + 2) / 3]; /* three rows share a pointer: x86 addresses p, p + row and p + 2 row */
-    FOR(vec) x[MAX_ROWS][MAX_VECS], y[MAX_VECS], last[MAX_ROWS];
+    FOR(vec) x[MAX_ROWS][MAX_VECS], y[MAX_VECS];
     EACH (i, (rows + 2) / 3)
         group[i] = a + 3 * i * a_row;
     EACH (i, rows)
         EACH (j, vecs)
             x[i][j] = FOR(splat)(0);
+#define AT(j) ((j) > 0 && (j) == vecs - 1 ? last : (j) * (int)sizeof(FOR(vec)))
+#define LOAD(from) (part ? FOR(load_part)(from, tail) : FOR(load)(from))
     for (int64_t p = t->k; p > 0; p--) {
-        EACH (j, whole)
-            y[j] = FOR(load)(b + j * BYTES);
-        if (part)
-            y[whole] = FOR(load_part)(b + whole * BYTES, tail);
+        EACH (j, vecs)
+            y[j] = LOAD(b + AT(j));
         EACH (i, rows) {
             FOR(elem) s;
             memcpy(&s, group[i / 3] + i % 3 * a_row, sizeof s);
@@ -44,45 +33,40 @@ TAPE__INLINE void FOR(tile)(const struct tile *t, const char *a, const char *b, 
     }
     if (add)
         EACH (i, rows)
-            EACH (j, whole)
-                x[i][j] = FOR(load)(add + i * add_row + j * BYTES) + x[i][j];
+            EACH (j, vecs)
+                x[i][j] = LOAD(add + i * add_row + AT(j)) + x[i][j];
     EACH (i, rows)
-        EACH (j, whole)
-            FOR(store)(c + i * c_row + j * BYTES, x[i][j]);
-    if (part) {
-        EACH (i, rows)
-            last[i] = x[i][whole];
-        FOR(store_last)(t, c + whole * BYTES, add ? add + whole * BYTES : NULL, last, rows);
-    }
+        EACH (j, vecs)
+            if (part)
+                FOR(store_part)(c + i * c_row, x[i][j], tail);
+            else
+                FOR(store)(c + i * c_row + AT(j), x[i][j]);
+#undef AT
+#undef LOAD
 }
 
-/* One function a shape: tile_2_6 has 2 vectors and 6 rows, tile_2_6_part a partial last vector. */
-#define NAME(vecs, rows) FOR(tile_##vecs##_##rows)
-#define DEFINE(vecs, rows)                                                                                             \
-    static void NAME(vecs, rows)(const struct tile *t, const char *a, const char *b, char *c, const char *add)         \
+/* One function a shape: tile_2_6 has 2 vectors and 6 rows, tile_part_6 a partial one. */
+#define DEFINE(name, vecs, rows, part)                                                                                 \
+    static void FOR(name)(const struct tile *t, const char *a, const char *b, char *c, const char *add)                \
     {                                                                                                                  \
-        FOR(tile)(t, a, b, c, add, rows, vecs, false);                                                                 \
-    }                                                                                                                  \
-    static void NAME(vecs, rows##_part)(const struct tile *t, const char *a, const char *b, char *c, const char *add)  \
-    {                                                                                                                  \
-        FOR(tile)(t, a, b, c, add, rows, vecs, true);                                                                  \
+        FOR(tile)(t, a, b, c, add, rows, vecs, part);                                                                  \
     }
-TILES_1(DEFINE)
-TILES_2(DEFINE)
-TILES_4(DEFINE)
-TILES_8(DEFINE)
-
-/* By log2 of the vectors, whether the last one is partial, and rows. */
-#define WHOLE(vecs, rows) NAME(vecs, rows),
-#define PART(vecs, rows) NAME(vecs, rows##_part),
-static tile_function *const FOR(tiles)[LOG2_VECS][2][MAX_ROWS + 1] = {
-    {{NULL, TILES_1(WHOLE)}, {NULL, TILES_1(PART)}},
-    {{NULL, TILES_2(WHOLE)}, {NULL, TILES_2(PART)}},
-    {{NULL, TILES_4(WHOLE)}, {NULL, TILES_4(PART)}},
-    {{NULL, TILES_8(WHOLE)}, {NULL, TILES_8(PART)}},
-};
-#undef NAME
+#define WHOLE(vecs, rows) DEFINE(tile_##vecs##_##rows, vecs, rows, false)
+#define PART(vecs, rows) DEFINE(tile_part_##rows, vecs, rows, true)
+TILES_1(WHOLE)
+TILES_2(WHOLE)
+TILES_4(WHOLE)
+TILES_8(WHOLE)
+TILES_1(PART)
 #undef DEFINE
+#undef WHOLE
+#undef PART
+
+#define WHOLE(vecs, rows) FOR(tile_##vecs##_##rows),
+#define PART(vecs, rows) FOR(tile_part_##rows),
+static tile_function *const FOR(tiles)[LOG2_VECS][MAX_ROWS + 1] = {
+    {NULL, TILES_1(WHOLE)}, {NULL, TILES_2(WHOLE)}, {NULL, TILES_4(WHOLE)}, {NULL, TILES_8(WHOLE)}};
+static tile_function *const FOR(part_tiles)[MAX_ROWS + 1] = {NULL, TILES_1(PART)};
 #undef WHOLE
 #undef PART
 
@@ -90,7 +74,7 @@ static tile_function *const FOR(tiles)[LOG2_VECS][2][MAX_ROWS + 1] = {
 static void FOR(panel)(const tape__gemm_block *g, struct tile *t, int vecs, const char *b, int64_t j)
 {
     const int64_t at = j * FOR(size), limit = g->a_packed ? tile_rows[1] : tile_rows[LOG2(vecs)];
-    tile_function *const *tiles = FOR(tiles)[LOG2(vecs)][t->tail != 0];
+    tile_function *const *tiles = t->tail ? FOR(part_tiles) : FOR(tiles)[LOG2(vecs)];
     const char *a = g->a, *add = g->add ? g->add + at : NULL;
     char *c = g->c + at;
     for (int64_t left = g->m, rows; left > 0; left -= rows) {
@@ -104,23 +88,38 @@ static void FOR(panel)(const tape__gemm_block *g, struct tile *t, int vecs, cons
     }
 }
 
-static void FOR(block)(const tape__gemm_block *g)
+/* A row of tiles. What is left for the last one is either more than a vector, so that its last vector can overlap the
+   one before, or all of it is less. */
+static void FOR(columns)(const tape__gemm_block *g, struct tile *t, const char *b, int64_t j, int64_t columns)
 {
     enum { LANES = FOR(LANES) };
-    const int64_t sliver = g->b_packed ? g->width : g->n;
-    struct tile t = {.k = g->k, .a_k = g->a_k, .c_row = g->c_row, .add_row = g->add_row};
+    int vecs = (int)(g->width / LANES);
+    t->tail = columns < LANES ? (int)columns : 0;
+    for (int64_t left = columns, wide; left > 0; left -= wide) {
+        while (vecs > 1 && ((vecs - 1) * LANES >= left || (left > vecs * LANES && left < (vecs + 1) * LANES)))
+            vecs /= 2;
+        if (vecs == 1 && left > LANES && left < 2 * LANES)
+            vecs = 2;
+        wide = left < vecs * LANES ? left : vecs * LANES;
+        t->last = wide * FOR(size) - (int64_t)sizeof(FOR(vec));
+        FOR(panel)(g, t, vecs, b, j);
+        b += wide * FOR(size);
+        j += wide;
+    }
+}
+
+static void FOR(block)(const tape__gemm_block *g)
+{
+    struct tile t = {.k = g->k, .a_k = g->a_k, .c_row = g->c_row, .add_row = g->add_row, .b_k = g->b_k};
     t.a_row = g->a_packed ? FOR(size) : g->a_row;
-    for (int64_t j0 = 0; j0 < g->n; j0 += sliver) {
-        const int64_t columns = g->n - j0 < sliver ? g->n - j0 : sliver;
-        const char *b = g->b + (g->b_packed ? j0 * g->k * FOR(size) : 0);
-        int vecs = (int)(g->width / LANES);
-        t.b_k = g->b_packed ? columns * FOR(size) : g->b_k;
-        for (int64_t j = 0; j < columns; j += vecs * LANES) {
-            while (vecs > 1 && (vecs - 1) * LANES >= columns - j)
-                vecs /= 2;
-            t.tail = columns - j < vecs * LANES ? (int)((columns - j) % LANES) : 0;
-            FOR(panel)(g, &t, vecs, b + j * FOR(size), j0 + j);
-        }
+    if (!g->b_packed) {
+        FOR(columns)(g, &t, g->b, 0, g->n);
+        return;
+    }
+    for (int64_t j = 0, columns; j < g->n; j += columns) {
+        columns = tape__gemm_columns(g->n - j, g->width, FOR(LANES));
+        t.b_k = columns * FOR(size);
+        FOR(columns)(g, &t, g->b + j * g->k * FOR(size), j, columns);
     }
 }
 
@@ -156,24 +155,29 @@ static void FOR(pack_rows)(char *out, int64_t width, int64_t k, const char *in, 
     }
 }
 
-/* Unit stride along k: squares are transposed, the last columns of a row of squares first, because a vector may write
-   beyond the end of its row: into what is written later. So the last rows cannot go this way. */
+/* Unit stride along k: squares are transposed, the last columns first, because a vector may write beyond the end of its
+   row: into what is written later. So the last rows cannot go this way. */
 static void FOR(pack_columns)(char *out, int64_t width, int64_t k, const char *in, int64_t in_i)
 {
-    const int64_t lanes = FOR(pack_lanes), row = width * FOR(size), last = (width - 1) / lanes * lanes;
-    const int64_t beyond = last + lanes - width, squares = (k - (beyond + width - 1) / width) / lanes;
-    for (int64_t s = 0; s < squares; s++)
-        for (int64_t i0 = last; i0 >= 0; i0 -= lanes) {
-            FOR(pack) r[FOR(pack_lanes)];
-            EACH (i, FOR(pack_lanes)) {
-                int64_t from = i0 + i < width ? i0 + i : width - 1;
-                memcpy(&r[i], in + from * in_i + s * PACK_BYTES, PACK_BYTES);
+    enum { LANES = FOR(pack_lanes) };
+    const int64_t row = width * FOR(size), last = (width - 1) / LANES * LANES, beyond = last + LANES - width;
+    const int64_t squares = (k - (beyond + width - 1) / width) / LANES;
+    for (int64_t i0 = last; i0 >= 0; i0 -= LANES) {
+        const char *from[LANES];
+        char *to = out + i0 * FOR(size);
+        EACH (i, LANES)
+            from[i] = in + (i0 + i < width ? i0 + i : width - 1) * in_i;
+        for (int64_t s = 0; s < squares; s++) {
+            FOR(pack) y[LANES];
+            FOR(transpose)(from, y);
+            EACH (i, LANES) {
+                memcpy(to + i * row, &y[i], PACK_BYTES);
+                from[i] += PACK_BYTES;
             }
-            FOR(transpose)(r);
-            EACH (i, FOR(pack_lanes))
-                memcpy(out + (s * lanes + i) * row + i0 * FOR(size), &r[i], PACK_BYTES);
+            to += LANES * row;
         }
-    FOR(pack_plain)(out, width, squares > 0 ? squares * lanes : 0, k, in, in_i, FOR(size));
+    }
+    FOR(pack_plain)(out, width, squares > 0 ? squares * LANES : 0, k, in, in_i, FOR(size));
 }
 
 static void FOR(pack_sliver)(char *out, int64_t width, int64_t k, const char *in, int64_t in_i, int64_t in_k)

@@ -112,41 +112,42 @@ static inline void store_part_f64(char *to, vec_f64 x, int count)
 
 #endif
 
-/* What packing works on: wider vectors transpose no faster. */
+/* Squares are transposed by packing: y[j][i] = row[i][j]. Wider vectors would do it no faster. */
 #if defined(TAPE__ISA_AVX2) || defined(TAPE__ISA_AVX512)
 enum { PACK_BYTES = 32 };
 typedef __m256 pack_f32;
 typedef __m256d pack_f64;
 
-/* r[i][j] becomes r[j][i]. */
-static inline void transpose_f32(pack_f32 *r)
+static inline __m256 load_halves(const char *low, const char *high)
 {
-    pack_f32 s[8], t[8];
-    for (int i = 0; i < 8; i += 2) {
-        s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-        s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4)
-        for (int j = 0; j < 2; j++) {
-            t[i + 2 * j] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0x44);
-            t[i + 2 * j + 1] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0xee);
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const float *)low)),
+                                _mm_loadu_ps((const float *)high), 1);
+}
+
+static inline void transpose_f32(const char *const *row, pack_f32 *y)
+{
+    for (int j = 0; j < 8; j += 4) {
+        __m256 r[4], s[4];
+        for (int i = 0; i < 4; i++)
+            r[i] = load_halves(row[i] + 4 * j, row[i + 4] + 4 * j);
+        for (int i = 0; i < 2; i++) {
+            s[i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+            s[i + 2] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
         }
-    for (int i = 0; i < 4; i++) {
-        r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
-        r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+        for (int i = 0; i < 4; i += 2) {
+            y[j + i] = _mm256_shuffle_ps(s[i], s[i + 1], 0x44);
+            y[j + i + 1] = _mm256_shuffle_ps(s[i], s[i + 1], 0xee);
+        }
     }
 }
 
-static inline void transpose_f64(pack_f64 *r)
+static inline void transpose_f64(const char *const *row, pack_f64 *y)
 {
-    pack_f64 s[4];
-    for (int i = 0; i < 4; i += 2) {
-        s[i] = _mm256_unpacklo_pd(r[i], r[i + 1]);
-        s[i + 1] = _mm256_unpackhi_pd(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 2; i++) {
-        r[i] = _mm256_permute2f128_pd(s[i], s[i + 2], 0x20);
-        r[i + 2] = _mm256_permute2f128_pd(s[i], s[i + 2], 0x31);
+    for (int j = 0; j < 4; j += 2) {
+        __m256d r = _mm256_castps_pd(load_halves(row[0] + 8 * j, row[2] + 8 * j));
+        __m256d s = _mm256_castps_pd(load_halves(row[1] + 8 * j, row[3] + 8 * j));
+        y[j] = _mm256_unpacklo_pd(r, s);
+        y[j + 1] = _mm256_unpackhi_pd(r, s);
     }
 }
 
@@ -155,24 +156,25 @@ enum { PACK_BYTES = 16 };
 typedef vec_f32 pack_f32;
 typedef vec_f64 pack_f64;
 
-static inline void transpose_f32(pack_f32 *r)
+static inline void transpose_f32(const char *const *row, pack_f32 *y)
 {
     pack_f32 s[4];
     for (int i = 0; i < 2; i++) {
-        s[i] = __builtin_shufflevector(r[2 * i], r[2 * i + 1], 0, 4, 1, 5);
-        s[i + 2] = __builtin_shufflevector(r[2 * i], r[2 * i + 1], 2, 6, 3, 7);
+        pack_f32 a = load_f32(row[2 * i]), b = load_f32(row[2 * i + 1]);
+        s[i] = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+        s[i + 2] = __builtin_shufflevector(a, b, 2, 6, 3, 7);
     }
     for (int i = 0; i < 4; i += 2) {
-        r[i] = __builtin_shufflevector(s[i], s[i + 1], 0, 1, 4, 5);
-        r[i + 1] = __builtin_shufflevector(s[i], s[i + 1], 2, 3, 6, 7);
+        y[i] = __builtin_shufflevector(s[i], s[i + 1], 0, 1, 4, 5);
+        y[i + 1] = __builtin_shufflevector(s[i], s[i + 1], 2, 3, 6, 7);
     }
 }
 
-static inline void transpose_f64(pack_f64 *r)
+static inline void transpose_f64(const char *const *row, pack_f64 *y)
 {
-    pack_f64 low = __builtin_shufflevector(r[0], r[1], 0, 2), high = __builtin_shufflevector(r[0], r[1], 1, 3);
-    r[0] = low;
-    r[1] = high;
+    pack_f64 a = load_f64(row[0]), b = load_f64(row[1]);
+    y[0] = __builtin_shufflevector(a, b, 0, 2);
+    y[1] = __builtin_shufflevector(a, b, 1, 3);
 }
 
 #endif

@@ -5,30 +5,33 @@
 #include <assert.h>
 #include <string.h>
 
-/*
- * Block sizes, for 32 KiB of L1 and 512 KiB of L2: a sliver of B (K_BLOCK x 16 of f32) stays in L1, a block of A
- * (ROW_BLOCK x K_BLOCK) in L2. K_BLOCK decides bits, so it is the same for every dtype and processor; the others are
- * free.
- */
+/* Block sizes, for 32 KiB of L1 and 512 KiB of L2: a sliver of B (K_BLOCK x 16 of f32) stays in L1, a block of A
+   (ROW_BLOCK x K_BLOCK) in L2. K_BLOCK and K_ROUND decide bits, so they are the same for every dtype and processor; the
+   others are free. */
 enum {
-    K_BLOCK = 384,
+    K_BLOCK = 256,
     K_ROUND = 8,
     ROW_BLOCK = 168,
-    ROW_BLOCKS = 8, /* packed at once where threads share them */
     COLUMN_BLOCK = 2048,
-    TASKS = 16,     /* wanted where a product or a batch is spread over threads */
-    SCATTER = 1024, /* columns of a block on its way to a C without unit stride */
-    PACK_ELEMENTS = 6144
+    FEW_COLUMNS = 256,           /* where few rows use a packed column, it should be in cache still */
+    UNPACKED_BYTES = 640 * 1024, /* of B, from which packing what has unit stride already pays */
+    PACK_ROWS = 16,              /* of B, read at a time */
+    SCATTER = 1024,              /* columns of a block on its way to a C without unit stride */
+    TASKS = 16,                  /* wanted where a product or a batch is spread over threads */
+    ROW_BLOCKS = 8,              /* packed at once where threads share them */
+    PARALLEL_WORK = 500000,      /* m n k from which threads pay */
+    SPLIT_WORK = 4000000,        /* m n k from which the entries of a batch are spread one by one */
+    SMALL = 512,                 /* m, n, m n k and bytes of packed B up to which one block does it all */
+    SMALL_WORK = 64 * 64 * 64,
+    SMALL_BYTES = 8192
 };
-#define PARALLEL_WORK 500000 /* m n k from which threads pay */
-#define SPLIT_WORK 4000000   /* m n k from which the entries of a batch are spread one by one */
 
 /* A product in the orientation in which C's rows have unit stride, if they have it in any. */
 struct plan {
     tape__gemm g;
     const tape__gemm_type *type;
     int64_t size; /* of an element */
-    int64_t k_block, row_block, row_blocks, column_block, width;
+    int64_t k_block, row_block, row_blocks, column_block, column_task, width;
     bool pack_a, pack_b, scatter, bias_by_row;
     bool starts;                           /* C is set or added to before the sum */
     bool threads;                          /* the product itself is spread */
@@ -115,24 +118,38 @@ static int64_t work(const tape__gemm *g)
     return min(g->m, limit) * min(g->n, limit) * min(g->k, limit);
 }
 
+/* How rows and columns are dealt to threads: at least 64 columns a task, if they suffice for enough tasks. */
+static void choose_tasks(struct plan *p)
+{
+    const int64_t rows = p->type->rows, column_tasks = min(ceil_div(p->g.n, 64), 4);
+    int64_t row_tasks = min(ceil_div(TASKS, column_tasks), ceil_div(p->g.m, rows));
+    if (p->pack_a)
+        row_tasks = min(ceil_div(p->g.m, p->row_block), ROW_BLOCKS);
+    else
+        p->row_block = round_up(ceil_div(p->g.m, row_tasks), rows);
+    p->row_blocks = p->pack_a ? ROW_BLOCKS : row_tasks;
+    p->column_task = round_up(ceil_div(p->column_block, ceil_div(TASKS, row_tasks)), p->width);
+}
+
 static void choose_blocks(struct plan *p)
 {
     const tape__gemm *g = &p->g;
-    const bool big = g->m >= 64 && g->n >= 64 && g->k >= 64 && g->k * g->n * p->size > 256 * 1024;
+    const bool big = g->m >= 64 && g->n >= 64 && g->k >= 64 && g->k * g->n * p->size > UNPACKED_BYTES;
     p->width = tape__gemm_width(p->type, g->m);
-    p->k_block = g->k ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), K_ROUND) : K_ROUND;
+    p->k_block = g->k > 0 ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), K_ROUND) : K_ROUND;
     p->pack_b = g->b.col != 1 || big;
     p->pack_a = big;
-    p->column_block = p->pack_b ? min(round_up(g->n, p->width), COLUMN_BLOCK) : g->n;
-    p->row_block = p->pack_a ? min(g->m, ROW_BLOCK) : g->m;
-    if (p->threads && !p->pack_a)
-        p->row_block = min(g->m, round_up(ceil_div(g->m, TASKS), p->type->rows));
-    p->row_blocks = p->threads ? ROW_BLOCKS : 1;
+    p->column_block = p->pack_b ? min(g->n, g->m > 64 || p->threads ? COLUMN_BLOCK : FEW_COLUMNS) : g->n;
+    p->column_task = p->column_block;
+    p->row_block = p->pack_a ? round_up(ceil_div(g->m, ceil_div(g->m, ROW_BLOCK)), p->type->rows) : g->m;
+    p->row_blocks = 1;
     p->scatter = g->c.col != 1;
+    if (p->threads)
+        choose_tasks(p);
     if (p->scatter) {
         p->row_block = min(p->row_block, 4 * p->type->rows);
-        p->row_blocks = 1;
-        p->scatter_bytes = round_up(p->row_block * min(SCATTER, round_up(g->n, p->width)) * p->size, 64);
+        p->column_task = min(p->column_block, SCATTER);
+        p->scatter_bytes = round_up(p->row_block * p->column_task * p->size, 64);
     }
     p->starts = g->k == 0 || (g->bias && (g->accumulate || p->bias_by_row || p->scatter || g->bias_stride != 1));
 }
@@ -170,20 +187,20 @@ struct step {
     bool accumulate, last;             /* last: C is final afterwards */
 };
 
+/* The columns of task i. Rows of B are read a few at a time, so that few pages are open at once. */
 static void pack_b_body(void *arg, int64_t i)
 {
     const struct step *s = arg;
     const struct plan *p = s->p;
-    const int64_t columns = round_up(ceil_div(PACK_ELEMENTS, s->k), p->width);
-    const int64_t end = min(s->n, (i + 1) * columns), in_i = p->g.b.col * p->size, in_k = p->g.b.row * p->size;
-    for (int64_t j = i * columns; j < end; j += p->width)
-        p->type->pack(s->packed_b + j * s->k * p->size, min(p->width, s->n - j), s->k, s->b + j * in_i, in_i, in_k);
-}
-
-static void pack_b(struct step *s, const struct tape__parallel *parallel)
-{
-    const int64_t columns = round_up(ceil_div(PACK_ELEMENTS, s->k), s->p->width);
-    tape__parallel_for(parallel, ceil_div(s->n, columns), pack_b_body, s);
+    const int64_t first = i * s->column_task, n = min(s->column_task, s->n - first);
+    const int64_t in_i = p->g.b.col * p->size, in_k = p->g.b.row * p->size;
+    const int64_t few = in_i == p->size ? PACK_ROWS : s->k;
+    for (int64_t q = 0; q < s->k; q += few)
+        for (int64_t j = 0, width; j < n; j += width) {
+            width = tape__gemm_columns(n - j, p->width, p->type->lanes);
+            p->type->pack(s->packed_b + ((first + j) * s->k + q * width) * p->size, width, min(few, s->k - q),
+                          s->b + (first + j) * in_i + q * in_k, in_i, in_k);
+        }
 }
 
 static void pack_a_body(void *arg, int64_t i)
@@ -267,20 +284,6 @@ static void block_body(void *arg, int64_t task)
         finish(p, c, block.m, block.n);
 }
 
-static void run_blocks(struct step *s, const struct tape__parallel *parallel)
-{
-    const struct plan *p = s->p;
-    const int64_t row_tasks = ceil_div(s->m, p->row_block);
-    s->column_task = s->n;
-    if (p->scatter)
-        s->column_task = SCATTER;
-    else if (parallel && row_tasks < TASKS)
-        s->column_task = ceil_div(s->n, ceil_div(TASKS, row_tasks));
-    s->column_task = min(s->n, round_up(s->column_task, p->width));
-    s->column_tasks = ceil_div(s->n, s->column_task);
-    tape__parallel_for(parallel, row_tasks * s->column_tasks, block_body, s);
-}
-
 /* Before the sum: C = bias, C += bias, or C = 0. */
 static void start(const struct plan *p, bool accumulate, char *c)
 {
@@ -309,7 +312,7 @@ static void run_rows(struct step *s, const char *a, char *c, const char *bias, c
         s->add_row = s->accumulate ? g->c.row * p->size : 0;
         if (p->pack_a)
             tape__parallel_for(parallel, ceil_div(s->m, p->row_block), pack_a_body, s);
-        run_blocks(s, parallel);
+        tape__parallel_for(parallel, ceil_div(s->m, p->row_block) * s->column_tasks, block_body, s);
     }
 }
 
@@ -329,13 +332,15 @@ static void product(const struct plan *p, const char *a, const char *b, char *c,
     for (int64_t j = 0; j < g->n; j += p->column_block) {
         const char *bias = g->bias && !p->starts ? (const char *)g->bias + j * p->size : NULL;
         s.n = min(p->column_block, g->n - j);
+        s.column_task = min(p->column_task, s.n);
+        s.column_tasks = ceil_div(s.n, s.column_task);
         for (int64_t q = 0; q < g->k; q += p->k_block) {
             s.k = min(p->k_block, g->k - q);
             s.b = b + (q * g->b.row + j * g->b.col) * p->size;
             s.accumulate = accumulate || q > 0;
             s.last = q + s.k == g->k;
             if (p->pack_b)
-                pack_b(&s, parallel);
+                tape__parallel_for(parallel, s.column_tasks, pack_b_body, &s);
             run_rows(&s, a + q * g->a.col * p->size, c + j * g->c.col * p->size, bias, parallel);
         }
     }
@@ -364,6 +369,61 @@ static void batch_body(void *arg, int64_t task)
     }
 }
 
+/* A and B in the orientation in which C is written. */
+struct view {
+    int64_t m, n, a_row, a_k, b_k, b_col, c_row, c_col; /* strides in elements */
+    const char *a, *b;
+    bool turned;
+};
+
+static struct view view_of(const tape__gemm *g)
+{
+    if (g->m > 1 && (g->n == 1 || (g->c.col != 1 && g->c.row == 1)))
+        return (struct view){g->n,     g->m,     g->b.col,  g->b.row,  g->a.col, g->a.row,
+                             g->c.col, g->c.row, g->b.data, g->a.data, true};
+    return (struct view){g->m,     g->n,     g->a.row,  g->a.col,  g->b.row, g->b.col,
+                         g->c.row, g->c.col, g->a.data, g->b.data, false};
+}
+
+/* Most small products need one block and no plan. */
+static bool is_small(const tape__gemm *g, const struct view *v)
+{
+    const int64_t size = g->dtype == TAPE_F32 ? 4 : 8;
+    return g->batch[0] == 1 && g->batch[1] == 1 && g->k >= 1 && g->k <= K_BLOCK && v->m <= SMALL && v->n <= SMALL &&
+           v->m * v->n * g->k <= SMALL_WORK && (v->c_col == 1 || v->n == 1) &&
+           (v->b_col == 1 || v->n == 1 || v->n * g->k * size <= SMALL_BYTES) && !g->finish &&
+           !(g->bias && (g->accumulate || v->turned || g->bias_stride != 1));
+}
+
+static void run_small(const tape__gemm_type *type, const tape__gemm *g, const struct view *v)
+{
+    const int64_t size = g->dtype == TAPE_F32 ? 4 : 8;
+    _Alignas(64) char packed[SMALL_BYTES];
+    tape__gemm_block block = {.m = v->m,
+                              .n = v->n,
+                              .k = g->k,
+                              .width = tape__gemm_width(type, v->m),
+                              .a = v->a,
+                              .a_row = v->a_row * size,
+                              .a_k = v->a_k * size,
+                              .b = v->b,
+                              .b_k = v->b_k * size,
+                              .c = (char *)g->c.data,
+                              .c_row = v->c_row * size,
+                              .add = g->accumulate ? g->c.data : g->bias,
+                              .add_row = g->accumulate ? v->c_row * size : 0};
+    if (v->b_col != 1 && v->n > 1) {
+        const int64_t in_i = v->b_col * size;
+        for (int64_t j = 0, width; j < v->n; j += width) {
+            width = tape__gemm_columns(v->n - j, block.width, type->lanes);
+            type->pack(packed + j * g->k * size, width, g->k, v->b + j * in_i, in_i, block.b_k);
+        }
+        block.b = packed;
+        block.b_packed = true;
+    }
+    type->block(&block);
+}
+
 static bool is_empty(const tape__gemm *g)
 {
     return g->m <= 0 || g->n <= 0 || g->batch[0] <= 0 || g->batch[1] <= 0;
@@ -372,7 +432,8 @@ static bool is_empty(const tape__gemm *g)
 size_t tape__gemm_workspace(const tape__gemm_kernels *kernels, const tape__gemm *g,
                             const struct tape__parallel *parallel)
 {
-    if (is_empty(g))
+    const struct view v = view_of(g);
+    if (is_empty(g) || is_small(g, &v))
         return 0;
     struct plan p = make_plan(kernels, g, parallel != NULL);
     return (size_t)(p.bytes * p.batch_tasks);
@@ -383,6 +444,11 @@ void tape__gemm_run(const tape__gemm_kernels *kernels, const tape__gemm *g, void
 {
     if (is_empty(g))
         return;
+    const struct view v = view_of(g);
+    if (is_small(g, &v)) {
+        run_small(&kernels->type[g->dtype], g, &v);
+        return;
+    }
     struct plan p = make_plan(kernels, g, parallel != NULL);
     struct batch batch = {&p, workspace, p.threads ? parallel : NULL};
     tape__parallel_for(parallel, p.batch_tasks, batch_body, &batch);
