@@ -4,6 +4,9 @@
 
 #include "kit.h"
 
+/* A class costs memory even where no sample has it, so one absurd label must not decide how much. */
+enum { CLASSES_MAX = 65536 };
+
 tape_dataset *tape__dataset_take(int64_t count, tape_shape sample, float *x, int64_t *labels)
 {
     tape_dataset *data = tape__grow(NULL, 1, sizeof *data);
@@ -182,6 +185,9 @@ tape_status tape_dataset_split(const tape_dataset *data, const tape_split_option
                          fraction);
     if (options->stratified && !data->labels)
         return tape_fail(TAPE_ERROR_ARGUMENT, "dataset_split: cannot keep the classes' shares without labels");
+    if (options->stratified && data->classes > CLASSES_MAX)
+        return tape_fail(TAPE_ERROR_ARGUMENT, "dataset_split: cannot keep the shares of %lld classes, at most of %d",
+                         (long long)data->classes, CLASSES_MAX);
     uint8_t *in_test = tape__grow(NULL, data->count, 1);
     int64_t chosen = in_test ? mark_test(data, options, fraction, in_test) : -1;
     if (chosen >= 0) {

@@ -474,6 +474,11 @@ START_TEST(test_split)
     data = tape_dataset_create(4, TAPE_SHAPE(1), (float[]){1, 3, 5, 7}, NULL);
     ck_assert_int_ne(tape_dataset_split(data, &(tape_split_options){.stratified = true}, &train, &test), TAPE_OK);
     failed(TAPE_ERROR_ARGUMENT, "labels");
+    tape_dataset *absurd = csv("1,0\n2,2147483647\n", NULL);
+    ck_assert_int_eq(absurd->classes, (int64_t)1 << 31);
+    ck_assert_int_ne(tape_dataset_split(absurd, &(tape_split_options){.stratified = true}, &train, &test), TAPE_OK);
+    failed(TAPE_ERROR_ARGUMENT, "2147483648 classes");
+    tape_dataset_destroy(absurd);
     double mean, deviation;
     tape_dataset_moments(data, &mean, &deviation);
     ck_assert_double_eq(mean, 4);

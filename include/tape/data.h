@@ -76,7 +76,8 @@ typedef struct tape_split_options {
 } tape_split_options;
 
 /* Two new data sets that hold each sample of `data` once, chosen by the seed alone and kept in their order. On an error
- * both are NULL: ARGUMENT unless 0 < test_fraction < 1, and for `stratified` without labels. */
+ * both are NULL: ARGUMENT unless 0 < test_fraction < 1, and for `stratified` without labels or with more than 65536
+ * classes. */
 TAPE_API tape_status tape_dataset_split(const tape_dataset *data, const tape_split_options *options,
                                         tape_dataset **train, tape_dataset **test);
 
