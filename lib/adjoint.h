@@ -1,9 +1,9 @@
 /*
  * Adjoints during a sweep: who holds them, who shares them, how contributions add up. Does not know any op.
  *
- * The adjoint of a one-element node lives in the node (adj.f64 or adj.f32). Any other is a struct that nodes share by counting:
- * the VJP of add hands its own adjoint on, a reshape hands on a view of it. Only an adjoint that nobody shares, dense
- * and with a block of its own, is added to in place.
+ * The adjoint of a one-element node lives in the node (adj.f64 or adj.f32). Any other is a struct that nodes share by
+ * counting: the VJP of add hands its own adjoint on, a reshape hands on a view of it. Only an adjoint that nobody
+ * shares, dense and with a block of its own, is added to in place.
  */
 #ifndef TAPE__ADJOINT_H
 #define TAPE__ADJOINT_H

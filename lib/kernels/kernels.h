@@ -66,7 +66,7 @@ struct tape__kernels {
     const char *isa;
     bool fma; /* the class of machines whose results are bit-identical: with fused multiply-add, or without */
     const struct tape__ewise_kernels *ewise;
-    const struct tape__gemm_kernels *gemm; /* kernels/gemm.h */
+    const struct tape__gemm_kernels *gemm;     /* kernels/gemm.h */
     const struct tape__reduce_kernels *reduce; /* kernels/reduce.h */
 };
 
