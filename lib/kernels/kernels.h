@@ -66,8 +66,10 @@ struct tape__kernels {
     const char *isa;
     bool fma; /* the class of machines whose results are bit-identical: with fused multiply-add, or without */
     const struct tape__ewise_kernels *ewise;
-    const struct tape__gemm_kernels *gemm;     /* kernels/gemm.h */
-    const struct tape__reduce_kernels *reduce; /* kernels/reduce.h */
+    const struct tape__gemm_kernels *gemm;       /* kernels/gemm.h */
+    const struct tape__reduce_kernels *reduce;   /* kernels/reduce.h */
+    const struct tape__softmax_kernels *softmax; /* kernels/softmax.h */
+    const struct tape__norm_kernels *norm;       /* kernels/norm.h */
 };
 
 extern const struct tape__kernels tape__kernels_generic, tape__kernels_sse2, tape__kernels_avx2, tape__kernels_avx512;

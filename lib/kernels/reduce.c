@@ -10,7 +10,6 @@
 #include "reducer.h"
 
 enum {
-    GATHER = 512,       /* elements that are brought together at once: a divisor of BLOCK */
     ITEM = 1 << 15,     /* elements of one parallel iteration */
     SEGMENTS = 128,     /* parallel pieces of one long run; pieces are 2^k blocks */
     TILE_SEGMENTS = 32, /* the same for columns: their partial results are larger */

@@ -44,7 +44,7 @@ static void FOR(finish)(const FOR(job) * j, ELEM value, ELEM c, ELEM *y)
 
 /* ---- runs -------------------------------------------------------------------------------------------------------- */
 
-/* The next n <= GATHER elements, side by side. */
+/* The next n <= PIECE elements, side by side. */
 static const ELEM *FOR(gather)(struct cursor *c, const ELEM *x, int64_t n, ELEM *buffer)
 {
     const tape__split *s = c->split;
@@ -77,8 +77,8 @@ static ELEM FOR(reduce_part)(const FOR(job) * j, const REDUCER *r, const ELEM *x
     while (begin < end) {
         FOR(lanes) lanes = FOR(no_lanes)(r);
         for (int64_t stop = at_most(end, begin + BLOCK); begin < stop;) {
-            ELEM buffer[GATHER];
-            int64_t n = at_most(GATHER, stop - begin);
+            ELEM buffer[PIECE];
+            int64_t n = at_most(PIECE, stop - begin);
             r->take(&lanes, n, FOR(gather)(&cursor, x, n, buffer), c);
             begin += n;
         }

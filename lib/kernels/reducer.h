@@ -12,6 +12,8 @@
 enum {
     BLOCK = 4096,   /* elements of a run */
     ROWS = 64,      /* elements of one column that are combined one after the other */
+    PIECE = 512,    /* elements of a run that are brought together at once: a divisor of BLOCK */
+    LEVELS = 6,     /* ROWS^LEVELS rows */
     TILE = 4,       /* units of columns that are worked on together */
     TREE_DEPTH = 44 /* 2^44 blocks */
 };

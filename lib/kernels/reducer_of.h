@@ -220,6 +220,59 @@ static inline ELEM FOR(reduce_run)(const FOR(reducer) * r, int64_t n, const ELEM
     }
 }
 
+/* A run that is computed piece by piece: fill() puts its elements [begin, begin + n) into the buffer. */
+typedef void FOR(fill)(const void *source, int64_t begin, int64_t n, ELEM *buffer);
+
+static inline ELEM FOR(reduce_filled)(const FOR(reducer) * r, int64_t n, FOR(fill) * fill, const void *source)
+{
+    FOR(tree) tree;
+    tree.count = 0;
+    for (int64_t begin = 0; begin < n;) {
+        FOR(lanes) lanes = FOR(no_lanes)(r);
+        for (int64_t stop = n - begin < BLOCK ? n : begin + BLOCK; begin < stop;) {
+            ELEM buffer[PIECE];
+            int64_t count = stop - begin < PIECE ? stop - begin : PIECE;
+            fill(source, begin, count, buffer);
+            r->take(&lanes, count, buffer, 0);
+            begin += count;
+        }
+        FOR(tree_push)(&tree, r, r->fold(&lanes));
+    }
+    return FOR(tree_result)(&tree, r);
+}
+
+/* The sum of many units, one after the other: each level adds ROWS of the level below. */
+typedef struct FOR(ladder) {
+    UNIT level[LEVELS];
+    int count[LEVELS];
+} FOR(ladder);
+
+static inline void FOR(ladder_clear)(FOR(ladder) * ladder)
+{
+    memset(ladder, 0, sizeof *ladder);
+}
+
+static inline void FOR(ladder_add)(FOR(ladder) * ladder, UNIT u)
+{
+    for (int l = 0;; l++) {
+        PARTWISE(ladder->level[l].part[k] += u.part[k];)
+        if (l == LEVELS - 1 || ++ladder->count[l] < ROWS)
+            return;
+        u = ladder->level[l];
+        ladder->level[l] = FOR(unit_splat)(0);
+        ladder->count[l] = 0;
+    }
+}
+
+static inline UNIT FOR(ladder_sum)(const FOR(ladder) * ladder)
+{
+    UNIT u = ladder->level[0];
+    for (int l = 1; l < LEVELS; l++) {
+        PARTWISE(u.part[k] += ladder->level[l].part[k];)
+    }
+    return u;
+}
+
 #undef VEC
 #undef ELEM
 #undef UNIT

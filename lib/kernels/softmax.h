@@ -23,24 +23,10 @@ typedef void tape__softmax_fn(const struct tape__parallel *p, tape__softmax_shap
 typedef void tape__softmax_vjp_fn(const struct tape__parallel *p, tape__softmax_shape s, const void *y, const void *g,
                                   bool accumulate, void *gx);
 
-/* gx[i][c] = probability[i] * exp(x[i][c] - logsumexp[i]) - uniform[i] - (c == target[i] ? hit[i] : 0) for `rows` rows
-   of n: the derivative of a cross-entropy with class indices, label smoothing and one weight a row. A target outside
-   0..n-1 hits nothing. With `accumulate` it is added to gx. */
-typedef struct tape__cross_entropy_vjp_args {
-    int64_t rows, n;
-    const void *x, *logsumexp, *probability, *uniform, *hit;
-    const int64_t *target;
-    bool accumulate;
-    void *gx;
-} tape__cross_entropy_vjp_args;
-
-typedef void tape__cross_entropy_vjp_fn(const struct tape__parallel *p, const tape__cross_entropy_vjp_args *args);
-
 /* Indexed by TAPE_F32, TAPE_F64. */
 struct tape__softmax_kernels {
     tape__softmax_fn *softmax[2], *log_softmax[2];
     tape__softmax_vjp_fn *softmax_vjp[2], *log_softmax_vjp[2];
-    tape__cross_entropy_vjp_fn *cross_entropy_vjp[2];
 };
 
 #endif

@@ -8,6 +8,8 @@
 extern const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise);
 extern const struct tape__gemm_kernels TAPE__ISA_SYM(tape__gemm);
 extern const struct tape__reduce_kernels TAPE__ISA_SYM(tape__reduce);
+extern const struct tape__softmax_kernels TAPE__ISA_SYM(tape__softmax);
+extern const struct tape__norm_kernels TAPE__ISA_SYM(tape__norm);
 
 const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
     .isa = TEXT(TAPE__ISA),
@@ -19,4 +21,6 @@ const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
     .ewise = &TAPE__ISA_SYM(tape__ewise),
     .gemm = &TAPE__ISA_SYM(tape__gemm),
     .reduce = &TAPE__ISA_SYM(tape__reduce),
+    .softmax = &TAPE__ISA_SYM(tape__softmax),
+    .norm = &TAPE__ISA_SYM(tape__norm),
 };

@@ -63,6 +63,20 @@ TAPE__INLINE void FOR(unit_store_some)(ELEM *x, UNIT u, int n)
     FOR(copy_some)(x, lane, n);
 }
 
+/* The same for any n > 0: all lanes where there are as many. */
+TAPE__INLINE UNIT FOR(unit_load_upto)(const ELEM *x, int64_t n)
+{
+    return n < WIDTH ? FOR(unit_load_some)(x, (int)n) : FOR(unit_load)(x);
+}
+
+TAPE__INLINE void FOR(unit_store_upto)(ELEM *x, UNIT u, int64_t n)
+{
+    if (n < WIDTH)
+        FOR(unit_store_some)(x, u, (int)n);
+    else
+        FOR(unit_store)(x, u);
+}
+
 /* The first n lanes of u, the others `rest`. */
 TAPE__INLINE UNIT FOR(unit_keep)(UNIT u, int n, ELEM rest)
 {

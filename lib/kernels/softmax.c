@@ -1,0 +1,23 @@
+/* Knows softmax and log_softmax, forward and backward, along rows and along columns; it does not know tensors.
+
+   A row is worked on in runs of units (reducer.h); columns a unit of them at a time. */
+#include "softmax.h"
+
+#include "isa.h"
+#include "reducer.h"
+
+enum { ITEM = 1 << 14 }; /* elements of one parallel iteration */
+
+#define T f32
+#include "softmax_of.h"
+#undef T
+#define T f64
+#include "softmax_of.h"
+#undef T
+
+const struct tape__softmax_kernels TAPE__ISA_SYM(tape__softmax) = {
+    .softmax = {softmax_f32, softmax_f64},
+    .log_softmax = {log_softmax_f32, log_softmax_f64},
+    .softmax_vjp = {softmax_vjp_f32, softmax_vjp_f64},
+    .log_softmax_vjp = {log_softmax_vjp_f32, log_softmax_vjp_f64},
+};
