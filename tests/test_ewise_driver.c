@@ -4,6 +4,7 @@
 #include "kernels/any/ewise_driver.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -244,6 +245,48 @@ START_TEST(test_in_place)
 }
 END_TEST
 
+/* Comparisons take every dtype; i64 beyond what a double holds, too. */
+START_TEST(test_masks)
+{
+    const struct tape__kernels *k = tape__kernels_available(_i);
+    static const int64_t a[5] = {INT64_MIN, -1, 0, (1LL << 53) + 1, INT64_MAX},
+                         b[5] = {-1, -1, 7, 1LL << 53, INT64_MAX};
+    static const int32_t narrow[5] = {INT32_MIN, -1, 0, 1, INT32_MAX};
+    static const unsigned char truth[5] = {0, 1, 255, 0, 2};
+    static const float real[5] = {0, NAN, -INFINITY, 1, -0.0f};
+    const int64_t n = 5, still[1] = {0};
+    const int64_t *const scalar[2] = {dense, still};
+    static const struct {
+        int ewm, dtype;
+        const void *x[2];
+        bool scalar;
+        unsigned char want[5];
+    } cases[] = {
+        {TAPE__EWM_lt, TAPE_I64, {a, b}, false, {1, 0, 1, 0, 0}},
+        {TAPE__EWM_gt, TAPE_I64, {a, b}, false, {0, 0, 0, 1, 0}},
+        {TAPE__EWM_eq, TAPE_I64, {a, b}, false, {0, 1, 0, 0, 1}},
+        {TAPE__EWM_ne, TAPE_I64, {a, b}, false, {1, 0, 1, 1, 0}},
+        {TAPE__EWM_ge, TAPE_I64, {a, b}, false, {0, 1, 0, 1, 1}},
+        {TAPE__EWM_le, TAPE_I32, {narrow, narrow + 1}, true, {1, 1, 0, 0, 0}},
+        {TAPE__EWM_isfinite, TAPE_I32, {narrow}, false, {1, 1, 1, 1, 1}},
+        {TAPE__EWM_isnan, TAPE_I64, {a}, false, {0, 0, 0, 0, 0}},
+        {TAPE__EWM_logical_not, TAPE_U8, {truth}, false, {1, 0, 0, 1, 0}},
+        {TAPE__EWM_logical_and, TAPE_U8, {truth, truth + 2}, true, {0, 1, 1, 0, 1}},
+        {TAPE__EWM_logical_or, TAPE_U8, {truth, truth + 3}, true, {0, 1, 1, 0, 1}},
+        {TAPE__EWM_isnan, TAPE_F32, {real}, false, {0, 1, 0, 0, 0}},
+        {TAPE__EWM_isfinite, TAPE_F32, {real}, false, {1, 0, 0, 1, 1}},
+        {TAPE__EWM_logical_not, TAPE_F32, {real}, false, {1, 0, 0, 0, 1}},
+        {TAPE__EWM_eq, TAPE_F32, {real, real}, false, {1, 0, 1, 1, 1}},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        unsigned char mask[5];
+        tape__ewise_mask(k, NULL, cases[c].ewm, cases[c].dtype, 1, &n, mask, cases[c].x,
+                         cases[c].scalar ? scalar : dense_strides);
+        ck_assert_msg(memcmp(mask, cases[c].want, sizeof mask) == 0, "case %zu", c);
+    }
+}
+END_TEST
+
 /* The condition is u8 in any layout, and all that is not 0 is true. */
 START_TEST(test_where)
 {
@@ -352,6 +395,7 @@ int main(void)
     tcase_add_loop_test(tests, test_layouts, 0, 2 * isas);
     tcase_add_loop_test(tests, test_lengths, 0, 2 * isas);
     tcase_add_loop_test(tests, test_in_place, 0, isas);
+    tcase_add_loop_test(tests, test_masks, 0, isas);
     tcase_add_loop_test(tests, test_where, 0, 2 * isas);
     tcase_add_test(tests, test_parallel);
     suite_add_tcase(suite, tests);

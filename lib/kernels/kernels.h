@@ -95,4 +95,7 @@ int tape__ewise_mask_inputs(int ewm);
 
 const char *tape__ewise_name(int ew);
 
+/* The kernel of a mask for TAPE_I32, TAPE_I64 or TAPE_U8, the same for every instruction set. */
+tape__ewise_mask_fn *tape__ewise_mask_int(int ewm, int dtype);
+
 #endif

@@ -289,11 +289,7 @@ static tape_tensor run_mask(int op, int mask, const tape_tensor *x, int n)
         return TAPE_NULL;
     const void *data[2] = {o.node[0]->data, n > 1 ? o.node[1]->data : NULL};
     const int64_t *stride[2] = {o.stride[0], o.stride[1]};
-    if (o.node[0]->dtype > TAPE_F64)
-        tape__ewise_integer_mask(mask, o.node[0]->dtype, o.rank, o.size, y->data, data, stride);
-    else
-        tape__ewise_mask(t->kernels, tape__threads_of(t), mask, o.node[0]->dtype, o.rank, o.size, y->data, data,
-                         stride);
+    tape__ewise_mask(t->kernels, tape__threads_of(t), mask, o.node[0]->dtype, o.rank, o.size, y->data, data, stride);
     if (t->paused == 0)
         record(t, op, &o, NULL, 0, y);
     return (tape_tensor){t->generation, slot, 0};

@@ -44,10 +44,8 @@ struct loop {
     struct operand operand[OPERANDS];
 };
 
-union buffer {
+struct buffer {
     _Alignas(TAPE__UNIT_BYTES) char bytes[BLOCK_BYTES];
-    float f32[BLOCK_BYTES / sizeof(float)];
-    double f64[BLOCK_BYTES / sizeof(double)];
 };
 
 static void call(const struct loop *loop, size_t n, void *result, const void *const *data)
@@ -70,9 +68,12 @@ static void copy_run(char *to, const char *from, int64_t n, size_t item, int64_t
     if (item == sizeof(float)) {
         for (int64_t i = 0; i < n; i++)
             memcpy(to + i * (int64_t)sizeof(float), from + i * stride, sizeof(float));
-    } else {
+    } else if (item == sizeof(double)) {
         for (int64_t i = 0; i < n; i++)
             memcpy(to + i * (int64_t)sizeof(double), from + i * stride, sizeof(double));
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            to[i] = from[i * stride];
     }
 }
 
@@ -128,29 +129,23 @@ static void gather(const struct loop *loop, const struct operand *x, char *to, i
 }
 
 /* Repeats element n - 1 up to the end of its unit. */
-static void pad(union buffer *buffer, size_t item, int64_t n)
+static void pad(struct buffer *buffer, size_t item, int64_t n)
 {
     const size_t end = ((size_t)n * item + TAPE__UNIT_BYTES - 1) / TAPE__UNIT_BYTES * TAPE__UNIT_BYTES;
     for (size_t at = (size_t)n * item; at < end; at += item)
         memcpy(buffer->bytes + at, buffer->bytes + at - item, item);
 }
 
-static void splat(const struct loop *loop, const struct operand *x, union buffer *buffer, int64_t n)
+static void splat(const struct loop *loop, const struct operand *x, struct buffer *buffer, int64_t n)
 {
     const int64_t unit = TAPE__UNIT_BYTES / (int64_t)loop->item, whole = (n + unit - 1) / unit * unit;
     fetch_run(buffer->bytes, x, 0, 1, loop->item, 1);
-    if (loop->item == sizeof(float)) {
-        for (int64_t i = 1; i < whole; i++)
-            buffer->f32[i] = buffer->f32[0];
-    } else {
-        for (int64_t i = 1; i < whole; i++)
-            buffer->f64[i] = buffer->f64[0];
-    }
+    copy_run(buffer->bytes, buffer->bytes, whole, loop->item, 0);
 }
 
 /* Elements [begin, begin + n), at most a block of them if anything is buffered. A part of a unit is always buffered, so
    that nothing outside the operands is touched. */
-static void run_block(const struct loop *loop, union buffer *buffers, int64_t begin, int64_t n, bool part)
+static void run_block(const struct loop *loop, struct buffer *buffers, int64_t begin, int64_t n, bool part)
 {
     const void *data[OPERANDS] = {NULL};
     for (int k = 0; k < OPERANDS; k++) {
@@ -188,7 +183,7 @@ static void run_block(const struct loop *loop, union buffer *buffers, int64_t be
 
 static void run_range(const struct loop *loop, int64_t begin, int64_t end)
 {
-    union buffer buffers[OPERANDS + 1];
+    struct buffer buffers[OPERANDS + 1];
     const int64_t unit = TAPE__UNIT_BYTES / (int64_t)loop->item, part = (end - begin) % unit;
     int64_t block = BLOCK_BYTES / (int64_t)loop->item;
     bool buffered = loop->add != NULL;
@@ -285,7 +280,7 @@ static void add_inputs(struct loop *loop, int n, int rank, const int64_t *size, 
         add_operand(loop, rank, size, k, x[k], condition && k == 0 ? 1 : loop->item, x_stride[k]);
 }
 
-static size_t item_size(int dtype)
+static size_t real_size(int dtype)
 {
     assert(dtype == TAPE_F32 || dtype == TAPE_F64);
     return dtype == TAPE_F32 ? sizeof(float) : sizeof(double);
@@ -295,7 +290,7 @@ void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__p
                        const int64_t *size, void *y, const void *const *x, const int64_t *const *x_stride,
                        const double *params)
 {
-    const size_t item = item_size(dtype);
+    const size_t item = real_size(dtype);
     struct loop loop = {.value = kernels->ewise->value[ew][dtype],
                         .params = params,
                         .result = y,
@@ -314,7 +309,7 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
                             const int64_t *g_stride, const void *const *x, const int64_t *const *x_stride,
                             const void *y, const double *params)
 {
-    const size_t item = item_size(dtype);
+    const size_t item = real_size(dtype);
     struct loop loop = {.derivative = kernels->ewise->derivative[ew][i][dtype],
                         .add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL,
                         .params = params,
@@ -334,9 +329,10 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
 void tape__ewise_mask(const struct tape__kernels *kernels, const struct tape__parallel *p, int ewm, int dtype, int rank,
                       const int64_t *size, unsigned char *mask, const void *const *x, const int64_t *const *x_stride)
 {
-    struct loop loop = {.mask = kernels->ewise->mask[ewm][dtype],
+    const bool real = dtype == TAPE_F32 || dtype == TAPE_F64;
+    struct loop loop = {.mask = real ? kernels->ewise->mask[ewm][dtype] : tape__ewise_mask_int(ewm, dtype),
                         .result = (char *)mask,
-                        .item = item_size(dtype),
+                        .item = tape_dtype_size((tape_dtype)dtype),
                         .result_item = 1,
                         .count = product(rank, size)};
     if (loop.count == 0)

@@ -24,10 +24,8 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
                             const int64_t *g_stride, const void *const *x, const int64_t *const *x_stride,
                             const void *y, const double *params);
 
-/* mask = 0 or 1 by the row. The inputs are of dtype, of which integers are left to tape__ewise_integer_mask(). */
+/* mask = 0 or 1 by the row. The inputs are of dtype, which may be any. */
 void tape__ewise_mask(const struct tape__kernels *kernels, const struct tape__parallel *p, int ewm, int dtype, int rank,
                       const int64_t *size, unsigned char *mask, const void *const *x, const int64_t *const *x_stride);
-void tape__ewise_integer_mask(int ewm, int dtype, int rank, const int64_t *size, unsigned char *mask,
-                              const void *const *x, const int64_t *const *x_stride);
 
 #endif
