@@ -379,6 +379,55 @@ START_TEST(test_leaves_no_trace)
 }
 END_TEST
 
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+/* Allows `left` more allocations; counts what is held. */
+struct limited {
+    int64_t left;
+    size_t held;
+};
+
+static void *allocate_limited(void *user, void *pointer, size_t old_size, size_t new_size)
+{
+    struct limited *limited = user;
+    if (new_size > old_size && limited->left-- <= 0)
+        return NULL;
+    limited->held += new_size - old_size;
+    if (new_size)
+        return realloc(pointer, new_size);
+    free(pointer);
+    return NULL;
+}
+
+/* Whatever allocation fails, the answer is an error, the tape goes on and nothing is lost. */
+START_TEST(test_out_of_memory)
+{
+    const tape_gradcheck_options options = {.second_order = true, .jacobian = true};
+    bool passed = false;
+    for (int64_t allowed = 0; !passed; allowed++) {
+        struct limited limited = {.left = INT64_MAX};
+        const tape_config config = {.allocator = allocate_limited, .allocator_user = &limited};
+        tape *t = tape_create(&config), *before = tape_make_current(t);
+        tape_tensor x[2];
+        make_ab(x, TAPE_F32);
+        limited.left = allowed;
+        tape_gradcheck_report report;
+        passed = tape_gradcheck(product, NULL, x, 2, &options, &report);
+        ck_assert_msg(passed || report.status == TAPE_ERROR_MEMORY, "%lld: %s", (long long)allowed, report.message);
+        ck_assert_int_lt(allowed, 1000);
+        tape_clear();
+        limited.left = INT64_MAX;
+        ck_assert_int_eq(tape_stats().records, 0);
+        ck_assert(tape_is_recording());
+        ck_assert_msg(tape_gradcheck(product, NULL, x, 2, &options, &report), "%s", report.message);
+        free_ab(x);
+        tape_make_current(before);
+        tape_destroy(t);
+        ck_assert_uint_eq(limited.held, 0);
+    }
+}
+END_TEST
+
 /* ---- programs that cannot be checked ----------------------------------------------------------------------------- */
 
 static tape_tensor returns_null(void *user, const tape_tensor *x, int n)
@@ -476,6 +525,7 @@ int main(void)
     tcase_add_test(all, test_report_of_a_success);
     tcase_add_test(all, test_f32_is_evaluated_in_f64);
     tcase_add_test(all, test_leaves_no_trace);
+    tcase_add_test(all, test_out_of_memory);
     tcase_add_test(all, test_refusals);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);

@@ -249,7 +249,7 @@ END_TEST
 /* The same bits for every number of threads, on inputs that are large enough to be split. */
 START_TEST(test_threads)
 {
-    const tape_shape shape = TAPE_SHAPE(151, 613);
+    const tape_shape shape = TAPE_SHAPE(151, 331);
     int64_t n = shape_numel(shape);
     for (const struct row *row = rows; row->name; row++) {
         if (row->flags & TAPE__NO_GRADIENT)
@@ -261,7 +261,7 @@ START_TEST(test_threads)
             bool mask = row_takes_mask(row, i);
             for (int64_t k = 0; k < n; k++)
                 values[k] = mask ? (double)(k % 2) : draw(&state, row->low, row->high);
-            x[i] = leaf_of(mask ? TAPE_U8 : TAPE_F32, i == 1 ? TAPE_SHAPE(613) : shape, values, !mask);
+            x[i] = leaf_of(mask ? TAPE_U8 : TAPE_F32, i == 1 ? TAPE_SHAPE(331) : shape, values, !mask);
         }
         for (int threads = 1; threads <= 3; threads++) {
             ck_assert_int_eq(tape_threads(threads), TAPE_OK);
@@ -287,6 +287,40 @@ START_TEST(test_threads)
 }
 END_TEST
 
+/* The same of a program that splits its products, reductions and scans. */
+START_TEST(test_threads_in_a_program)
+{
+    enum { M = 211, K = 190, N = 230 };
+    double *values = calloc(M * K + K * N, sizeof *values), *first = NULL;
+    uint64_t state = 41;
+    ck_assert_ptr_nonnull(values);
+    for (int i = 0; i < M * K + K * N; i++)
+        values[i] = draw(&state, -1, 1);
+    tape_tensor x[2], gx[2];
+    x[0] = leaf_of(TAPE_F32, TAPE_SHAPE(M, K), values, true);
+    x[1] = leaf_of(TAPE_F32, TAPE_SHAPE(K, N), values + M * K, true);
+    for (int threads = 1; threads <= 4; threads++) {
+        ck_assert_int_eq(tape_threads(threads), TAPE_OK);
+        tape_tensor h = tape_cumsum(tape_tanh(tape_matmul(x[0], x[1])), 0);
+        tape_tensor y = tape_add(tape_mean(tape_logsumexp(h, TAPE_AXES(1), false), TAPE_ALL, false),
+                                 tape_norm(tape_std(h, TAPE_AXES(0), 1, false), 2, TAPE_ALL, false));
+        ck_assert_msg(tape_grad(&y, 1, NULL, x, 2, NULL, gx) == TAPE_OK, "%s", tape_message());
+        double *got = doubles_of(gx[1]);
+        if (first && memcmp(first, got, K * N * sizeof *got) != 0)
+            complain("other bits with %d threads", threads);
+        free(first);
+        first = got;
+        tape_reset();
+    }
+    free(first);
+    free(values);
+    tape_free(x[0]);
+    tape_free(x[1]);
+    tape_threads(1);
+    settle();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("gradients");
@@ -301,6 +335,7 @@ int main(void)
     tcase_add_test(all, test_expanded);
     tcase_add_test(all, test_paths_agree);
     tcase_add_test(all, test_threads);
+    tcase_add_test(all, test_threads_in_a_program);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

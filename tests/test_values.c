@@ -232,7 +232,7 @@ END_TEST
 /* Large enough to be split; the same bits for every number of threads. */
 START_TEST(test_threads)
 {
-    const tape_shape shape = TAPE_SHAPE(151, 1009), shapes[] = {shape, shape, shape};
+    const tape_shape shape = TAPE_SHAPE(151, 331), shapes[] = {shape, shape, shape};
     for (const struct row *row = rows; row->name; row++) {
         struct operands o;
         make_operands(&o, row, TAPE_F32, shapes, 17);
