@@ -13,7 +13,7 @@
 static bool check_range(tape *t, const int64_t *index, int64_t count, int64_t n, int64_t skip)
 {
     for (int64_t k = 0; k < count; k++)
-        if ((index[k] < 0 || index[k] >= n) && index[k] != skip)
+        if ((index[k] < 0 || index[k] >= n) && (index[k] != skip || skip == TAPE__SKIP_NONE))
             return tape__error(t, TAPE_ERROR_INDEX, "index %lld at place %lld is out of range for %lld elements",
                                (long long)index[k], (long long)k, (long long)n);
     return true;
