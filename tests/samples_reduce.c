@@ -146,6 +146,45 @@ static double norm_max(const double *x, int n)
     return y;
 }
 
+static double norm_3(const double *x, int n)
+{
+    double y = 0;
+    for (int i = 0; i < n; i++)
+        y += fabs(x[i] * x[i] * x[i]);
+    return cbrt(y);
+}
+
+static double norm_minus_1(const double *x, int n)
+{
+    double y = 0;
+    for (int i = 0; i < n; i++)
+        y += 1 / fabs(x[i]);
+    return 1 / y;
+}
+
+/* The k-th smallest, k counting from 1. */
+static double ranked(const double *x, int n, int k)
+{
+    for (int i = 0; i < n; i++) {
+        int smaller = 0;
+        for (int j = 0; j < n; j++)
+            smaller += x[j] < x[i];
+        if (smaller == k - 1)
+            return x[i];
+    }
+    return NAN;
+}
+
+static double second(const double *x, int n)
+{
+    return ranked(x, n, 2);
+}
+
+static double lower_median(const double *x, int n)
+{
+    return ranked(x, n, (n + 1) / 2);
+}
+
 /* REDUCE(op, label, axes' mask, fold, low, high, call): all of (A, B, C) but for those in the table by hand. */
 #define REDUCTIONS(REDUCE)                                                                                             \
     REDUCE(sum, all, 7u, total, -2, 2, tape_sum(x[0], TAPE_ALL, false))                                                \
@@ -178,6 +217,16 @@ static double norm_max(const double *x, int n)
     REDUCE(norm, two_middle_kept, 2u, norm_2, -2, 2, tape_norm(x[0], 2, TAPE_AXES(1), true))                           \
     REDUCE(norm, max_last, 4u, norm_max, -2, 2, tape_norm(x[0], INFINITY, TAPE_AXES(2), false))
 
+#define CHOICES(REDUCE)                                                                                                \
+    REDUCE(norm_p, three, 6u, norm_3, -2, -0.3, tape_norm_p(x[0], 3, TAPE_AXES(1, 2), false))                          \
+    REDUCE(norm_p, minus_one, 4u, norm_minus_1, 0.3, 2, tape_norm_p(x[0], -1, TAPE_AXES(2), true))                     \
+    REDUCE(max_with_index, last, 4u, largest, -2, 2, tape_max_with_index(x[0], -1, false, NULL))                       \
+    REDUCE(max_with_index, middle, 2u, largest, -2, 2, tape_max_with_index(x[0], 1, true, NULL))                       \
+    REDUCE(min_with_index, first, 1u, smallest, -2, 2, tape_min_with_index(x[0], 0, false, NULL))                      \
+    REDUCE(kthvalue, middle, 2u, second, -2, 2, tape_kthvalue(x[0], 2, 1, false, NULL))                                \
+    REDUCE(median, last, 4u, lower_median, -2, 2, tape_median(x[0], 2, false, NULL))                                   \
+    REDUCE(median, middle, 2u, lower_median, -2, 2, tape_median(x[0], 1, true, NULL))
+
 #define POSITIONS(REDUCE)                                                                                              \
     REDUCE(argmax, all, 7u, where_largest, -2, 2, tape_argmax(x[0], TAPE_ALL, false))                                  \
     REDUCE(argmax, middle_kept, 2u, where_largest, -2, 2, tape_argmax(x[0], TAPE_AXES(1), true))                       \
@@ -193,6 +242,7 @@ static double norm_max(const double *x, int n)
         reduce(x[0], mask, fold, y);                                                                                   \
     }
 REDUCTIONS(FUNCTIONS)
+CHOICES(FUNCTIONS)
 POSITIONS(FUNCTIONS)
 
 static tape_tensor sum_scalar(const tape_tensor *x)
@@ -220,14 +270,59 @@ static void prod_others_reference(const double *const *x, double *y)
         }
 }
 
+/* Parts [5, 2] and the segments of 3 that they belong to. */
+static tape_tensor segment_sum(const tape_tensor *x)
+{
+    return tape_segment_sum(x[0], x[1], 3);
+}
+
+static tape_tensor segment_mean(const tape_tensor *x)
+{
+    return tape_segment_mean(x[0], x[1], 3);
+}
+
+static void segments(const double *const *x, bool mean, double *y)
+{
+    for (int s = 0; s < 3; s++)
+        for (int k = 0; k < 2; k++) {
+            int parts = 0;
+            y[s * 2 + k] = 0;
+            for (int i = 0; i < 5; i++)
+                if ((int)x[1][i] == s) {
+                    y[s * 2 + k] += x[0][i * 2 + k];
+                    parts++;
+                }
+            y[s * 2 + k] /= mean && parts ? parts : 1;
+        }
+}
+
+static void segment_sum_reference(const double *const *x, double *y)
+{
+    segments(x, false, y);
+}
+
+static void segment_mean_reference(const double *const *x, double *y)
+{
+    segments(x, true, y);
+}
+
+#define SEGMENTS                                                                                                       \
+    {                                                                                                                  \
+        {SAMPLE_FLOAT, {2, {5, 2}}, -2, 2},                                                                            \
+        {                                                                                                              \
+            SAMPLE_INDEX, {1, {5}}, 0, 3                                                                               \
+        }                                                                                                              \
+    }
 #define ENTRY(op, label, mask, fold, low, high, call)                                                                  \
     {#op, #label, 1, {{SAMPLE_FLOAT, {3, {A, B, C}}, low, high}}, op##_##label, op##_##label##_reference, false, 0},
 #define POSITION_ENTRY(op, label, mask, fold, low, high, call)                                                         \
     {#op, #label, 1, {{SAMPLE_FLOAT, {3, {A, B, C}}, low, high}}, op##_##label, op##_##label##_reference, true, 0},
 
 const struct sample samples_reduce[] = {
-    REDUCTIONS(ENTRY) POSITIONS(POSITION_ENTRY){
+    REDUCTIONS(ENTRY) CHOICES(ENTRY) POSITIONS(POSITION_ENTRY){
         "sum", "scalar", 1, {{SAMPLE_FLOAT, {0, {0}}, -2, 2}}, sum_scalar, sum_scalar_reference, false, 0},
     {"prod_others", "rows", 1, {{SAMPLE_FLOAT, {2, {2, 4}}, 0.5, 1.5}}, prod_others, prod_others_reference, false, 0},
+    {"segment_sum", "some", 2, SEGMENTS, segment_sum, segment_sum_reference, false, 0},
+    {"segment_mean", "some", 2, SEGMENTS, segment_mean, segment_mean_reference, false, 0},
     {NULL, NULL, 0, {{SAMPLE_FLOAT, {0, {0}}, 0, 0}}, NULL, NULL, false, 0},
 };

@@ -53,6 +53,30 @@ TAPE_API tape_tensor tape_norm(tape_tensor x, double p, tape_axes axes, bool kee
 TAPE_API tape_tensor tape_argmax(tape_tensor x, tape_axes axes, bool keep_dims);
 TAPE_API tape_tensor tape_argmin(tape_tensor x, tape_axes axes, bool keep_dims);
 
+/* The vector norm for any p: (sum |x|^p)^(1/p); the number of elements that are not 0 for p = 0; the smallest |x| for
+ * p = -INFINITY; tape_norm() for 1, 2 and INFINITY. NaN p is TAPE_ERROR_ARGUMENT. d: sign(x) (|x| / y)^(p-1); 0 where x
+ * or y is 0. */
+TAPE_API tape_tensor tape_norm_p(tape_tensor x, double p, tape_axes axes, bool keep_dims);
+
+/* The largest (smallest) element along one axis; `index`, unless NULL, gets its position, i64: the first among ties.
+ * No elements to choose from is TAPE_ERROR_SHAPE. d: 1 at that position. */
+TAPE_API tape_tensor tape_max_with_index(tape_tensor x, int axis, bool keep_dims, tape_tensor *index);
+TAPE_API tape_tensor tape_min_with_index(tape_tensor x, int axis, bool keep_dims, tape_tensor *index);
+
+/* The k-th smallest element along one axis, 1 <= k <= the axis's size, else TAPE_ERROR_ARGUMENT; NaN is the largest.
+ * `index` as above. d: 1 at its position; equal elements count in their order. */
+TAPE_API tape_tensor tape_kthvalue(tape_tensor x, int64_t k, int axis, bool keep_dims, tape_tensor *index);
+
+/* The lower median along one axis, the element of rank (n + 1) / 2 rounded down: NaN where there is one. d: 1 at its
+ * position. No elements to choose from is TAPE_ERROR_SHAPE. */
+TAPE_API tape_tensor tape_median(tape_tensor x, int axis, bool keep_dims, tape_tensor *index);
+
+/* Sums (means) of parts of x along axis 0: y[s] is that of all x[i] with segment[i] = s. x: [n, ...]; segment: [n], i32
+ * or i64, in any order; y: [count, ...], 0 where a segment has no part. TAPE_ERROR_INDEX for a segment outside
+ * [-count, count); negative ones count from the end. d: g[segment[i]], over the number of parts for the mean. */
+TAPE_API tape_tensor tape_segment_sum(tape_tensor x, tape_tensor segment, int64_t count);
+TAPE_API tape_tensor tape_segment_mean(tape_tensor x, tape_tensor segment, int64_t count);
+
 #ifdef __cplusplus
 }
 #endif

@@ -61,6 +61,13 @@ void tape__ewise_vjp(tape__vjp *vjp);
 /* The term d of row `ewise`'s derivative for input i, as a tensor (broadcastable to y) or TAPE_NONE where it is 1. */
 tape_tensor tape__ewise_local_derivative(int ewise, int i, const tape_tensor *x, tape_tensor y, const double *params);
 
+/* Opens a composite op: `t` is the tape; close it with tape__leave(t, before, TAPE__OP_name, y). */
+#define TAPE__BEGIN_COMPOSITE(name)                                                                                    \
+    tape *t = tape__begin(name);                                                                                       \
+    if (!t)                                                                                                            \
+        return TAPE_NULL;                                                                                              \
+    const char *before = tape__enter(t, name)
+
 /* Sum x down to `shape`, which broadcasts to x's shape: what an adjoint goes through where an input was stretched. */
 tape_tensor tape__sum_to(tape_tensor x, tape_shape shape);
 

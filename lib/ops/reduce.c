@@ -216,19 +216,13 @@ tape_tensor tape_min(tape_tensor x, tape_axes axes, bool keep_dims)
 
 tape_tensor tape_amax(tape_tensor x, tape_axes axes, bool keep_dims)
 {
-    tape *t = tape__begin("amax");
-    if (!t)
-        return TAPE_NULL;
-    const char *before = tape__enter(t, "amax");
+    TAPE__BEGIN_COMPOSITE("amax");
     return tape__leave(t, before, TAPE__OP_amax, tape_max(x, axes, keep_dims));
 }
 
 tape_tensor tape_amin(tape_tensor x, tape_axes axes, bool keep_dims)
 {
-    tape *t = tape__begin("amin");
-    if (!t)
-        return TAPE_NULL;
-    const char *before = tape__enter(t, "amin");
+    TAPE__BEGIN_COMPOSITE("amin");
     return tape__leave(t, before, TAPE__OP_amin, tape_min(x, axes, keep_dims));
 }
 

@@ -63,6 +63,9 @@ bool tape__prod_others_forward(tape__call *call)
 {
     const tape__node *x = call->in[0];
     const tape__layout *layout = x->layout;
+    if (layout->rank != 2 || (x->dtype != TAPE_F32 && x->dtype != TAPE_F64))
+        return tape__error(call->t, TAPE_ERROR_SHAPE, "expects a matrix of f32 or f64, got %s of %s",
+                           TAPE__LAYOUT_TEXT(layout), tape_dtype_name((tape_dtype)x->dtype));
     const void *data = tape__dense_data(call->t, x);
     tape__node *y = tape__output(call, (tape_dtype)x->dtype, layout->rank, layout->size);
     if (!data || !y)

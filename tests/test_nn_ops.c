@@ -1,0 +1,122 @@
+/* Softmax and normalisation where the samples do not go: far inputs, infinities, scalars, wrong arguments. */
+#include <check.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "support/expect.h"
+
+#define INF INFINITY
+
+/* ---- softmax ----------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_softmax_far_out)
+{
+    tape_tensor x = PARAM(TAPE_SHAPE(3, 2), 1e4, 1e4, -1e4, -1e4, 1e4, -1e4);
+    EXPECT(tape_softmax(x, 1), 0.5, 0.5, 0.5, 0.5, 1, 0);
+    EXPECT(tape_log_softmax(x, 1), -log(2), -log(2), -log(2), -log(2), 0, -2e4);
+    tape_tensor weights = tape_from(TAPE_F64, TAPE_SHAPE(2), (const double[]){1, 3});
+    EXPECT(gradient_of(tape_mul(tape_softmax(x, 1), weights), x), -0.5, 0.5, -0.5, 0.5, 0, 0);
+    EXPECT(gradient_of(tape_mul(tape_log_softmax(x, 1), weights), x), -1, 1, -1, 1, -3, 3);
+}
+END_TEST
+
+START_TEST(test_softmax_of_minus_infinity)
+{
+    tape_tensor x = PARAM(TAPE_SHAPE(3), -INF, 0, 0);
+    tape_tensor weights = tape_from(TAPE_F64, TAPE_SHAPE(3), (const double[]){5, 1, 3});
+    EXPECT(tape_softmax(x, 0), 0, 0.5, 0.5);
+    EXPECT(tape_log_softmax(x, 0), -INF, -log(2), -log(2));
+    EXPECT(gradient_of(tape_mul(tape_softmax(x, 0), weights), x), 0, -0.5, 0.5);
+}
+END_TEST
+
+START_TEST(test_softmax_of_few)
+{
+    tape_tensor x = PARAM(TAPE_SCALAR, 3);
+    EXPECT(tape_softmax(x, -1), 1);
+    EXPECT(tape_log_softmax(x, 0), 0);
+    EXPECT(gradient_of(gradient_of(tape_softmax(x, 0), x), x), 0);
+    ck_assert_int_eq(tape_numel(tape_softmax(tape_param(TAPE_F64, TAPE_SHAPE(2, 0), NULL), 1)), 0);
+    ck_assert_int_eq(tape_numel(tape_log_softmax(tape_param(TAPE_F64, TAPE_SHAPE(0, 2), NULL), 1)), 0);
+}
+END_TEST
+
+START_TEST(test_softmax_wrong_arguments)
+{
+    tape_tensor x = PARAM(TAPE_SHAPE(2, 2), 1, 2, 3, 4);
+    const int wrong[] = {2, -3, INT_MAX, INT_MIN};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        EXPECT_ERROR(tape_softmax(x, wrong[i]), TAPE_ERROR_ARGUMENT, "out of range for shape [2, 2]");
+    EXPECT_ERROR(tape_log_softmax(PARAM(TAPE_SCALAR, 1), 1), TAPE_ERROR_ARGUMENT, "log_softmax: axis 1");
+    EXPECT_ERROR(tape_softmax(INDEX(1, 2), 0), TAPE_ERROR_DTYPE, "softmax: expects f32 or f64, got i64");
+}
+END_TEST
+
+/* ---- normalisation ----------------------------------------------------------------------------------------------- */
+
+START_TEST(test_layer_norm_by_hand)
+{
+    tape_tensor x = PARAM(TAPE_SHAPE(2, 2), 1, 3, 5, 5);
+    tape_tensor w = PARAM(TAPE_SHAPE(2), 2, 3), b = PARAM(TAPE_SHAPE(2), 10, 20);
+    EXPECT(tape_layer_norm(x, TAPE_NONE, TAPE_NONE, 1, 0), -1, 1, NAN, NAN);
+    EXPECT(tape_layer_norm(x, w, b, 1, 3), 9, 21.5, 10, 20);
+    EXPECT(tape_layer_norm(x, TAPE_NONE, TAPE_NONE, 2, 0.25), -2.5 / sqrt(3), -0.5 / sqrt(3), 1.5 / sqrt(3),
+           1.5 / sqrt(3));
+    EXPECT(tape_rms_norm(x, w, 1, 4), 2. / 3, 3, 10 / sqrt(29), 15 / sqrt(29));
+}
+END_TEST
+
+START_TEST(test_normalisation_of_a_constant_row)
+{
+    tape_tensor x = PARAM(TAPE_SHAPE(1, 3), 7, 7, 7);
+    tape_tensor g = tape_from(TAPE_F64, TAPE_SHAPE(3), (const double[]){1, 2, 6});
+    EXPECT(gradient_of(tape_mul(tape_layer_norm(x, TAPE_NONE, TAPE_NONE, 1, 0.25), g), x), -4, -2, 6);
+    x = PARAM(TAPE_SHAPE(1, 3), 0, 0, 0);
+    EXPECT(gradient_of(tape_mul(tape_rms_norm(x, TAPE_NONE, 1, 0.25), g), x), 2, 4, 12);
+}
+END_TEST
+
+START_TEST(test_normalisation_of_nothing)
+{
+    tape_tensor x = tape_param(TAPE_F64, TAPE_SHAPE(0, 2), NULL), w = PARAM(TAPE_SHAPE(2), 1, 1);
+    tape_tensor y = tape_layer_norm(x, w, w, 1, 1e-5);
+    ck_assert_int_eq(tape_numel(y), 0);
+    EXPECT(gradient_of(y, w), 0, 0);
+}
+END_TEST
+
+START_TEST(test_normalisation_wrong_arguments)
+{
+    tape_tensor x = PARAM(TAPE_SHAPE(2, 2), 1, 2, 3, 4), w = PARAM(TAPE_SHAPE(3), 1, 2, 3);
+    const int wrong[] = {0, -1, 3, INT_MAX, INT_MIN};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        EXPECT_ERROR(tape_rms_norm(x, TAPE_NONE, wrong[i], 1e-5), TAPE_ERROR_ARGUMENT, "rms_norm: trailing");
+    EXPECT_ERROR(tape_layer_norm(x, w, TAPE_NONE, 1, 1e-5), TAPE_ERROR_SHAPE, "of shape [2], got [3]");
+    EXPECT_ERROR(tape_layer_norm(x, TAPE_NONE, w, 1, 1e-5), TAPE_ERROR_SHAPE, "of shape [2], got [3]");
+    w = tape_ones(TAPE_F32, TAPE_SHAPE(2));
+    EXPECT_ERROR(tape_layer_norm(x, w, TAPE_NONE, 1, 1e-5), TAPE_ERROR_DTYPE, "of f64, got f32");
+    EXPECT_ERROR(tape_layer_norm(INDEX(1, 2), TAPE_NONE, TAPE_NONE, 1, 1e-5), TAPE_ERROR_DTYPE, "got i64");
+    EXPECT_ERROR(tape_layer_norm(x, TAPE_NULL, TAPE_NONE, 1, 1e-5), TAPE_ERROR_HANDLE, "layer_norm: ");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("nn ops");
+    TCase *all = tcase_create("all");
+    tcase_add_test(all, test_softmax_far_out);
+    tcase_add_test(all, test_softmax_of_minus_infinity);
+    tcase_add_test(all, test_softmax_of_few);
+    tcase_add_test(all, test_softmax_wrong_arguments);
+    tcase_add_test(all, test_layer_norm_by_hand);
+    tcase_add_test(all, test_normalisation_of_a_constant_row);
+    tcase_add_test(all, test_normalisation_of_nothing);
+    tcase_add_test(all, test_normalisation_wrong_arguments);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
