@@ -126,24 +126,33 @@ static void judge(const struct check *c, struct verdict *v)
         v->error = difference <= noise ? 0 : (difference - noise) / size;
 }
 
-/* Ridders' method from several first steps; keeps the estimate that is surest of itself. */
+/*
+ * Ridders' method from several first steps. The surest estimate is kept, but for one that is sure enough and agrees: a
+ * long step may have reached over a kink beside x, of which the estimate knows nothing.
+ */
 static bool estimate_again(struct check *c, struct verdict *v)
 {
     static const double steps[] = {1e-1, 1e-3, 1e-5, 1e-7};
     tape__curve curve = tape__probe_curve(&c->probe);
-    double best = INFINITY, enough = 0.1 * c->tolerance;
-    for (size_t k = 0; k < sizeof steps / sizeof *steps && best > enough * fmax(fabs(v->numeric), floor_of(c)); k++) {
+    struct verdict surest = *v;
+    double best = INFINITY;
+    for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
         const tape_numeric_options options = {TAPE_RIDDERS, steps[k]};
-        double step = tape__differentiate(&curve, c->at, &options, c->work, c->again, c->error);
-        if (!(step > 0))
+        v->step = tape__differentiate(&curve, c->at, &options, c->work, c->again, c->error);
+        if (!(v->step > 0))
             return false;
-        if (c->error[v->row] < best) {
-            best = c->error[v->row];
-            v->numeric = c->again[v->row];
-            v->step = step;
+        v->numeric = c->again[v->row];
+        judge(c, v);
+        double own_error = c->error[v->row];
+        bool sure = own_error <= 0.1 * c->tolerance * fmax(fabs(v->numeric), floor_of(c));
+        if (sure && v->error <= c->tolerance)
+            return true;
+        if (own_error < best) {
+            best = own_error;
+            surest = *v;
         }
     }
-    judge(c, v);
+    *v = surest;
     return true;
 }
 
