@@ -22,6 +22,25 @@ bool tape_has_fma(void)
     return tape__kernels()->fma;
 }
 
+const char *tape_isa_note(void)
+{
+    tape__kernels();
+    return tape__dispatch_note();
+}
+
+const char *tape_build_features(void)
+{
+#if TAPE__SLEEF
+    return "SLEEF"
+#else
+    return "the C library's mathematics (no SLEEF)"
+#endif
+#if TAPE__ZLIB
+           ", zlib"
+#endif
+        ;
+}
+
 tape_status tape_threads(int n)
 {
     if (n < 1 || n > TAPE__THREADS_MAX)

@@ -112,6 +112,12 @@ TAPE_API tape_status tape_threads(int n);
 TAPE_API const char *tape_isa(void);
 TAPE_API bool tape_has_fma(void);
 
+/* Why TAPE_ISA was not followed; NULL if it was, or is not set. */
+TAPE_API const char *tape_isa_note(void);
+
+/* The optional parts of this build, for people: "SLEEF, zlib". */
+TAPE_API const char *tape_build_features(void);
+
 /* Counters of the current tape. */
 typedef struct tape_statistics {
     size_t bytes_now;        /* of values and records in use */
