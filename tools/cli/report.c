@@ -1,0 +1,254 @@
+/* The report of a training run as one HTML file without any outside part. Knows no training. */
+#include "report.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "svg.h"
+#include "tape/data.h"
+#include "text.h"
+
+static const char style[] =
+    "<style>\n"
+    ":root{color-scheme:light dark;--ink:#1c2430;--soft:#5d6876;--line:#d9dee5;--paper:#fff;--a:#1f6fb5;--b:#c2561a;"
+    "--good:#2c7a4b;--bad:#b3261e}\n"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#9aa6b5;--line:#36404d;--paper:#161b22;--a:#6cb2f0;"
+    "--b:#f0975e;--good:#6fcf97;--bad:#ff8a80}}\n"
+    "body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:1100px;margin:2rem "
+    "auto;"
+    "padding:0 1.2rem}\n"
+    "h1{font-size:1.6rem;margin:0 0 .2rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem;border-bottom:1px solid "
+    "var(--line);padding-bottom:.2rem}\n"
+    "p{margin:.4rem 0;color:var(--soft)}code{font:13px "
+    "ui-monospace,monospace;color:var(--ink);overflow-wrap:anywhere}\n"
+    ".tiles{display:flex;flex-wrap:wrap;gap:.8rem;margin:1rem 0}.tile{border:1px solid var(--line);border-radius:8px;"
+    "padding:.6rem 1rem;min-width:8rem}.tile b{display:block;font-size:1.45rem}.tile span{color:var(--soft)}\n"
+    ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(340px,1fr));gap:1rem}\n"
+    "svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg .title{font-size:14px;"
+    "fill:var(--ink);font-weight:600}svg .end{text-anchor:end}svg .middle{text-anchor:middle}svg "
+    ".grid{stroke:var(--line)}\n"
+    "svg path{fill:none;stroke-width:2}svg path.a{stroke:var(--a)}svg path.b{stroke:var(--b)}svg "
+    "circle.a{fill:var(--a)}"
+    "svg circle.b{fill:var(--b)}svg .name.a{fill:var(--a)}svg .name.b{fill:var(--b)}svg .bar{fill:var(--a)}\n"
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.25rem .8rem;border-bottom:1px "
+    "solid "
+    "var(--line);text-align:right}th{color:var(--soft);font-weight:500}th:first-child,td:first-child{text-align:left}\n"
+    ".good{color:var(--good)}.bad{color:var(--bad)}.gallery{display:flex;flex-wrap:wrap;gap:.8rem}.gallery "
+    "figure{margin:0;"
+    "width:104px;text-align:center;font-size:13px}.gallery svg{border:1px solid var(--line);border-radius:4px}\n"
+    ".confusion{max-width:560px}.confusion .cell{fill:var(--a)}.confusion .wrong{fill:var(--bad)}.confusion "
+    "text.on{fill:"
+    "#fff}\n"
+    "</style>\n";
+
+/* ---- summary ----------------------------------------------------------------------------------------------------- */
+
+static void add_tile(text *t, const char *name, const char *format, double value)
+{
+    text_add(t, "<div class=tile><b>");
+    char number[40];
+    snprintf(number, sizeof number, format, value);
+    text_add(t, "%s</b><span>%s</span></div>", number, name);
+}
+
+static void add_summary(text *t, const report *r)
+{
+    double train_seconds = 0;
+    for (int i = 0; i < r->phase_count; i++)
+        if (strcmp(r->phases[i].name, "train") == 0)
+            train_seconds = r->phases[i].seconds;
+    text_add(t, "<h1>Training report</h1><p>");
+    text_add_escaped(t, r->data_name);
+    text_add(t, ", %" PRId64 " images to train and %" PRId64 " to test</p><div class=tiles>", r->train_count,
+             r->test_count);
+    add_tile(t, "test accuracy", "%.2f %%", 100 * r->final_accuracy);
+    add_tile(t, "test loss", "%.4f", r->final_loss);
+    add_tile(t, "parameters", "%.0f", (double)r->parameters);
+    add_tile(t, "epochs", "%.0f", (double)r->epoch_count);
+    add_tile(t, "seconds of training", "%.2f", train_seconds);
+    text_add(t,
+             "</div><p>Model %s (%s), %s, peak learning rate %g, batches of %" PRId64 ", seed %" PRId64
+             ", %d thread%s.</p>",
+             r->model, tape_dtype_name(r->dtype), r->optimizer, r->lr, r->batch, r->seed, r->threads,
+             r->threads == 1 ? "" : "s");
+    text_add(
+        t,
+        "<p>Computed with tape %s on %s, the class of processors %s FMA: the numbers are the same to the last digit on "
+        "every machine of this class and for every number of threads.</p><p>Command: <code>",
+        tape_version(), tape_isa(), tape_has_fma() ? "with" : "without");
+    text_add_escaped(t, r->command);
+    text_add(t, "</code></p><p>Model file: <code>");
+    text_add_escaped(t, r->model_path);
+    text_add(t, "</code> (%s)</p>\n",
+             r->reloaded_identical ? "reloaded: identical outputs on every test image"
+                                   : "<span class=bad>the reloaded model gives other outputs</span>");
+}
+
+/* ---- curves ------------------------------------------------------------------------------------------------------ */
+
+static void add_curves(text *t, const report *r)
+{
+    const report_epoch *e = r->epochs;
+    int64_t stride = (int64_t)(sizeof *e / sizeof(double));
+    const svg_curve loss[] = {{"training", "a", &e->train_loss, stride}, {"test", "b", &e->test_loss, stride}};
+    const svg_curve accuracy[] = {{"training", "a", &e->train_accuracy, stride},
+                                  {"test", "b", &e->test_accuracy, stride}};
+    const svg_chart charts[] = {{"Loss (cross-entropy)", "epoch", "", r->epoch_count, 2, loss, 1, true},
+                                {"Accuracy", "epoch", " %", r->epoch_count, 2, accuracy, 100, false}};
+    text_add(t, "<h2>Learning</h2><div class=pair>");
+    svg_chart_add(t, &charts[0]);
+    svg_chart_add(t, &charts[1]);
+    text_add(t, "</div>\n");
+}
+
+/* ---- confusion matrix -------------------------------------------------------------------------------------------- */
+
+static void add_cell(text *t, const tape_confusion *c, int64_t i, int64_t j, double side, bool numbers)
+{
+    int64_t n = c->counts[i * c->classes + j], row = 0;
+    for (int64_t k = 0; k < c->classes; k++)
+        row += c->counts[i * c->classes + k];
+    if (n == 0)
+        return;
+    double share = (double)n / (double)row, x = 40 + (double)j * side, y = 30 + (double)i * side;
+    text_add(t,
+             "<rect class=%s x=%.1f y=%.1f width=%.1f height=%.1f opacity=%.2f><title>%" PRId64 " read as %" PRId64
+             ": %" PRId64 "</title></rect>",
+             i == j ? "cell" : "wrong", x, y, side - 1, side - 1, i == j ? 0.15 + 0.85 * share : 0.25 + 0.75 * share, i,
+             j, n);
+    if (numbers)
+        text_add(t, "<text class=\"middle%s\" x=%.1f y=%.1f>%" PRId64 "</text>", share > 0.45 ? " on" : "",
+                 x + side / 2 - 0.5, y + side / 2 + 4, n);
+}
+
+static void add_confusion(text *t, const report *r)
+{
+    const tape_confusion *c = r->confusion;
+    bool numbers = c->classes <= 20;
+    double side = c->classes <= 12 ? 40 : fmax(480.0 / (double)c->classes, 2), size = side * (double)c->classes;
+    text_add(t, "<h2>Confusion matrix</h2><p>Rows are the truth, columns what the model read.</p>");
+    text_add(t, "<svg class=confusion role=img aria-label=\"confusion matrix\" viewBox=\"0 0 %.0f %.0f\">", size + 50,
+             size + 40);
+    for (int64_t i = 0; i < c->classes; i++) {
+        double place = (double)i * side + side / 2;
+        if (numbers)
+            text_add(t,
+                     "<text class=end x=32 y=%.1f>%" PRId64 "</text><text class=middle x=%.1f y=22>%" PRId64 "</text>",
+                     34 + place, i, 40 + place, i);
+        for (int64_t j = 0; j < c->classes; j++)
+            add_cell(t, c, i, j, side, numbers);
+    }
+    text_add(t, "</svg>\n");
+}
+
+/* ---- misread images ---------------------------------------------------------------------------------------------- */
+
+static void add_image(text *t, const report *r, const report_misread *m, double darkest)
+{
+    int64_t high = r->sample.size[0], wide = r->sample.size[1];
+    const float *pixels = r->images + m->row * high * wide;
+    text_add(t,
+             "<figure><svg viewBox=\"0 0 %" PRId64 " %" PRId64 "\" shape-rendering=crispEdges role=img "
+             "aria-label=\"test image %" PRId64 "\">",
+             wide, high, m->row);
+    for (int64_t y = 0; y < high; y++)
+        for (int64_t x = 0; x < wide; x++) {
+            double ink = (double)pixels[y * wide + x] / darkest;
+            if (ink > 0.02)
+                text_add(t, "<rect x=%" PRId64 " y=%" PRId64 " width=1 height=1 fill=currentColor opacity=%.2f />", x,
+                         y, fmin(ink, 1));
+        }
+    text_add(t,
+             "</svg><figcaption>%" PRId64 ", read as <span class=bad>%" PRId64
+             "</span><br>%.0f %% sure</figcaption></figure>",
+             m->truth, m->guess, 100 * m->confidence);
+}
+
+static void add_misread(text *t, const report *r)
+{
+    text_add(t, "<h2>Misread images</h2>");
+    if (r->misread_count == 0) {
+        text_add(t, "<p>None: every test image was read right.</p>\n");
+        return;
+    }
+    if (r->sample.rank != 2) {
+        text_add(t, "<p>The samples have no rows and columns, so there is no picture of them.</p>\n");
+        return;
+    }
+    double darkest = 1e-9;
+    for (int64_t i = 0; i < r->test_count * r->sample.size[0] * r->sample.size[1]; i++)
+        darkest = fmax(darkest, (double)r->images[i]);
+    text_add(t, "<p>The first %d of the test set that the model got wrong.</p><div class=gallery>", r->misread_count);
+    for (int i = 0; i < r->misread_count; i++)
+        add_image(t, r, &r->misread[i], darkest);
+    text_add(t, "</div>\n");
+}
+
+/* ---- gradient check, phases -------------------------------------------------------------------------------------- */
+
+double report_check_error(const report_check *check)
+{
+    double a = check->result.automatic, n = check->result.numeric, larger = fmax(fabs(a), fabs(n));
+    return larger > 0 ? fabs(a - n) / larger : 0;
+}
+
+static void add_checks(text *t, const report *r)
+{
+    text_add(
+        t,
+        "<h2>Gradient check</h2><p>Before training, derivatives of the loss by the tape beside numeric ones: central "
+        "differences in f64, extrapolated.</p><table><tr><th>parameter<th>shape<th>compared<th>at kinks<th>worst "
+        "relative "
+        "error<th>verdict</tr>");
+    for (int i = 0; i < r->check_count; i++) {
+        const report_check *c = &r->checks[i];
+        text_add(t, "<tr><td>%s<td>%s<td>%" PRId64 "<td>%" PRId64 "<td>%.2e<td class=%s>%s</tr>", c->name, c->shape,
+                 c->result.compared, c->result.kinks, report_check_error(c), c->result.passed ? "good" : "bad",
+                 c->result.passed ? "agrees" : "differs");
+    }
+    text_add(t, "</table>\n");
+}
+
+static void add_phases(text *t, const report *r)
+{
+    double most = 1e-9;
+    for (int i = 0; i < r->phase_count; i++)
+        most = fmax(most, r->phases[i].seconds);
+    text_add(t,
+             "<h2>Time and memory</h2><svg role=img aria-label=\"time and memory per phase\" viewBox=\"0 0 900 %d\">",
+             30 * r->phase_count + 26);
+    text_add(t, "<text class=end x=890 y=14>peak memory of the tape</text><text x=150 y=14>seconds</text>");
+    for (int i = 0; i < r->phase_count; i++) {
+        const report_phase *p = &r->phases[i];
+        double width = 480 * p->seconds / most;
+        int y = 30 * i + 24;
+        text_add(t,
+                 "<text class=end x=140 y=%d>%s</text><rect class=bar x=150 y=%d width=%.1f height=18 rx=2 />"
+                 "<text x=%.1f y=%d>%.3f</text><text class=end x=890 y=%d>%.2f MB</text>",
+                 y + 13, p->name, y, fmax(width, 1), 158 + width, y + 13, p->seconds, y + 13,
+                 (double)p->peak_bytes / 1e6);
+    }
+    text_add(t, "</svg>\n");
+}
+
+tape_status report_write(const report *r, const char *path)
+{
+    text t = {0};
+    text_add(&t,
+             "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport "
+             "content=\"width=device-width,initial-scale=1\">\n<title>tape: %.2f %% test accuracy</title>\n%s",
+             100 * r->final_accuracy, style);
+    add_summary(&t, r);
+    add_curves(&t, r);
+    add_confusion(&t, r);
+    add_misread(&t, r);
+    add_checks(&t, r);
+    add_phases(&t, r);
+    text_add(&t, "</html>\n");
+    tape_status status = t.failed ? tape_fail(TAPE_ERROR_MEMORY, "%s: out of memory for the report", path)
+                                  : tape_write_file(path, t.data, t.length);
+    text_free(&t);
+    return status;
+}

@@ -1,0 +1,28 @@
+/* Pictures as inline SVG: curves over axes with round ticks. Knows only numbers and names. */
+#ifndef TAPE_CLI_SVG_H
+#define TAPE_CLI_SVG_H
+
+#include <stdint.h>
+
+#include "text.h"
+
+/* One curve: value i stands at x = i + 1. Values that are not finite leave a gap. `css` is a class of the style sheet.
+ */
+typedef struct svg_curve {
+    const char *name, *css;
+    const double *values;
+    int64_t stride; /* in doubles, from one value to the next */
+} svg_curve;
+
+typedef struct svg_chart {
+    const char *title, *x_label, *unit;
+    int64_t count;
+    int curves;
+    const svg_curve *curve;
+    double scale;     /* values are multiplied by this */
+    bool logarithmic; /* where all values are positive */
+} svg_chart;
+
+void svg_chart_add(text *t, const svg_chart *chart);
+
+#endif
