@@ -13,11 +13,7 @@ if(NOT CHECK_FOUND)
   return()
 endif()
 
-set(timeout 300)
-if(TAPE_SANITIZE OR TAPE_COVERAGE)
-  set(timeout 1500)
-endif()
-set(TAPE_TEST_ENVIRONMENT CK_DEFAULT_TIMEOUT=${timeout} CK_VERBOSITY=normal "TAPE_TEST_SOURCE=${PROJECT_SOURCE_DIR}"
+set(TAPE_TEST_ENVIRONMENT CK_DEFAULT_TIMEOUT=120 CK_VERBOSITY=normal "TAPE_TEST_SOURCE=${PROJECT_SOURCE_DIR}"
   "TAPE_TEST_BUILD=${PROJECT_BINARY_DIR}" TAPE_TEST_SLEEF=${TAPE_SLEEF})
 if(TARGET tape-cli)
   list(APPEND TAPE_TEST_ENVIRONMENT "TAPE_TEST_CLI=$<TARGET_FILE:tape-cli>")
@@ -29,7 +25,7 @@ endif()
 # tape_test(<name> <command>...): a ctest with the environment of all tests.
 function(tape_test name)
   add_test(NAME ${name} COMMAND ${ARGN})
-  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${TAPE_TEST_ENVIRONMENT}" TIMEOUT ${timeout})
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${TAPE_TEST_ENVIRONMENT}" TIMEOUT 300)
   if(name MATCHES "thread|parallel")
     set_property(TEST ${name} APPEND PROPERTY LABELS threads)
   endif()

@@ -76,28 +76,6 @@ START_TEST(test_divergence_of_zero)
 }
 END_TEST
 
-START_TEST(test_margins)
-{
-    tape_tensor x = PARAM(TAPE_SHAPE(3), 1, -1, 3), target = VECTOR(1, 1, 1);
-    EXPECT(tape_hinge(x, target, 1, TAPE_REDUCE_NONE), 0, 2, 0);
-    EXPECT(gradient_of(tape_hinge(x, target, 1, TAPE_REDUCE_SUM), x), 0, -1, 0);
-    tape_tensor same = VECTOR(1, -1, 3);
-    EXPECT(tape_triplet(x, same, same, 0, TAPE_REDUCE_SUM), 0);
-    EXPECT(gradient_of(tape_triplet(x, same, same, 0, TAPE_REDUCE_SUM), x), 0, 0, 0);
-    EXPECT_ERROR(tape_triplet(x, same, VECTOR(1, 2), 1, TAPE_REDUCE_SUM), TAPE_ERROR_SHAPE, "triplet: ");
-}
-END_TEST
-
-START_TEST(test_angles)
-{
-    tape_tensor x = PARAM(TAPE_SHAPE(2, 2), 0, 0, 3, 4), y = VECTOR(0, 2);
-    EXPECT(tape_cosine_similarity(x, y, 1, 1e-8), 0, 0.8);
-    EXPECT(gradient_of(tape_cosine_similarity(x, y, 1, 0.5), x), 0, 2, -12. / 125, 9. / 125);
-    EXPECT_ERROR(tape_cosine_similarity(x, y, 1, 0), TAPE_ERROR_ARGUMENT, "cosine_similarity: eps must be positive");
-    EXPECT_ERROR(tape_cosine_similarity(x, y, 2, 1), TAPE_ERROR_ARGUMENT, "cosine_similarity: ");
-}
-END_TEST
-
 /* ---- classes ----------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_far_logits)
@@ -176,8 +154,6 @@ int main(void)
     tcase_add_test(all, test_wrong_numbers);
     tcase_add_test(all, test_binary);
     tcase_add_test(all, test_divergence_of_zero);
-    tcase_add_test(all, test_margins);
-    tcase_add_test(all, test_angles);
     tcase_add_test(all, test_far_logits);
     tcase_add_test(all, test_ignored_classes);
     tcase_add_test(all, test_vector_of_logits);

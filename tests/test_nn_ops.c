@@ -101,38 +101,6 @@ START_TEST(test_normalisation_wrong_arguments)
 }
 END_TEST
 
-START_TEST(test_batch_statistics)
-{
-    tape_tensor x = PARAM(TAPE_SHAPE(2, 2), 1, 10, 3, 10), w = PARAM(TAPE_SHAPE(2), 2, 3), mean, var;
-    EXPECT(tape_batch_norm(x, w, TAPE_NONE, 3, &mean, &var), -1, 0, 1, 0);
-    EXPECT(mean, 2, 10);
-    EXPECT(var, 1, 0);
-    EXPECT(x, 1, 10, 3, 10);
-    EXPECT(gradient_of(tape_batch_norm(x, w, TAPE_NONE, 3, NULL, NULL), w), 0, 0);
-    EXPECT_ERROR(tape_batch_norm(PARAM(TAPE_SHAPE(2), 1, 2), TAPE_NONE, TAPE_NONE, 1, &mean, &var), TAPE_ERROR_SHAPE,
-                 "batch_norm: expects [N, C, ...]");
-    ck_assert(tape_is_null(mean) && tape_is_null(var));
-    EXPECT_ERROR(tape_batch_norm(x, TAPE_NONE, PARAM(TAPE_SHAPE(3), 1, 2, 3), 1, NULL, NULL), TAPE_ERROR_SHAPE,
-                 "of shape [2], got [3]");
-}
-END_TEST
-
-START_TEST(test_groups)
-{
-    tape_tensor x = PARAM(TAPE_SHAPE(1, 4), 1, 3, 5, 5);
-    EXPECT(tape_group_norm(x, 2, TAPE_NONE, TAPE_NONE, 3), -0.5, 0.5, 0, 0);
-    EXPECT(tape_instance_norm(x, TAPE_NONE, TAPE_NONE, 3), 0, 0, 0, 0);
-    const int64_t wrong[] = {0, -1, 3, 5, INT64_MAX, INT64_MIN};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        EXPECT_ERROR(tape_group_norm(x, wrong[i], TAPE_NONE, TAPE_NONE, 1), TAPE_ERROR_ARGUMENT,
-                     "groups do not divide the channels of [1, 4]");
-    EXPECT_ERROR(tape_instance_norm(PARAM(TAPE_SCALAR, 1), TAPE_NONE, TAPE_NONE, 1), TAPE_ERROR_SHAPE,
-                 "instance_norm: expects [N, C, ...]");
-    ck_assert_int_eq(tape_numel(tape_instance_norm(tape_zeros(TAPE_F64, TAPE_SHAPE(2, 0)), TAPE_NONE, TAPE_NONE, 1)),
-                     0);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("nn ops");
@@ -145,8 +113,6 @@ int main(void)
     tcase_add_test(all, test_normalisation_of_a_constant_row);
     tcase_add_test(all, test_normalisation_of_nothing);
     tcase_add_test(all, test_normalisation_wrong_arguments);
-    tcase_add_test(all, test_batch_statistics);
-    tcase_add_test(all, test_groups);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -127,8 +127,7 @@ static void compare_paths(struct program *program, const tape_tensor *x)
 START_TEST(test_random_programs)
 {
     const tape_shape shapes[INPUTS] = {TAPE_SHAPE(3, 4), TAPE_SHAPE(3, 4), TAPE_SHAPE(4, 4)};
-    const tape_gradcheck_options modes[] = {{.directional = true},
-                                            {.second_order = true, .directional = true, .tolerance = 1e-6}};
+    const tape_gradcheck_options modes[] = {{0}, {.second_order = true, .directional = true, .tolerance = 1e-6}};
     for (int k = 0; k < PROGRAMS; k++) {
         struct program program = {.seed = (uint64_t)k, .length = 4 + k % 20};
         uint64_t state = 1000 + (uint64_t)k;

@@ -206,77 +206,6 @@ START_TEST(test_norm_at_zero)
 }
 END_TEST
 
-/* ---- chosen elements --------------------------------------------------------------------------------------------- */
-
-START_TEST(test_chosen_elements)
-{
-    tape_tensor x = PARAM(TAPE_SHAPE(2, 3), 5, 7, 7, 1, NAN, 0), index = TAPE_NULL;
-    tape_tensor y = tape_max_with_index(x, 1, false, &index);
-    EXPECT(y, 7, NAN);
-    EXPECT(index, 1, 1);
-    EXPECT(gradient_of(y, x), 0, 1, 0, 0, 1, 0);
-    EXPECT(tape_min_with_index(x, -1, true, &index), 5, NAN);
-    ck_assert_int_eq(tape_rank(index), 2);
-    EXPECT(tape_kthvalue(x, 3, 1, false, &index), 7, NAN);
-    EXPECT(index, 2, 1);
-    EXPECT(tape_median(x, 1, false, &index), 7, NAN);
-    EXPECT(index, 1, 1);
-    y = tape_median(PARAM(TAPE_SHAPE(4), 4, 1, 3, 2), 0, false, &index);
-    EXPECT(y, 2);
-    EXPECT(index, 3);
-}
-END_TEST
-
-START_TEST(test_choice_of_a_scalar)
-{
-    tape_tensor x = PARAM(TAPE_SCALAR, -3), index = TAPE_NULL;
-    EXPECT(tape_max_with_index(x, -1, true, &index), -3);
-    ck_assert_int_eq(tape_rank(index), 0);
-    EXPECT(gradient_of(tape_median(x, 0, false, NULL), x), 1);
-}
-END_TEST
-
-START_TEST(test_wrong_choices)
-{
-    tape_tensor x = PARAM(TAPE_SHAPE(2, 2), 1, 2, 3, 4), nothing = empty(TAPE_SHAPE(2, 0));
-    EXPECT_ERROR(tape_max_with_index(x, 2, false, NULL), TAPE_ERROR_ARGUMENT, "max_with_index: ");
-    EXPECT_ERROR(tape_max_with_index(nothing, 1, false, NULL), TAPE_ERROR_SHAPE, "max_with_index: no elements");
-    EXPECT_ERROR(tape_median(nothing, 1, false, NULL), TAPE_ERROR_SHAPE, "median: no elements");
-    const int64_t wrong[] = {0, -1, 3, INT64_MAX, INT64_MIN};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        EXPECT_ERROR(tape_kthvalue(x, wrong[i], 1, false, NULL), TAPE_ERROR_ARGUMENT, "kthvalue: k must be from 1");
-}
-END_TEST
-
-START_TEST(test_segments)
-{
-    tape_tensor x = PARAM(TAPE_SHAPE(4), 1, 2, 4, 8), segment = INDEX(2, 0, 2, 2);
-    EXPECT(tape_segment_sum(x, segment, 4), 2, 0, 13, 0);
-    EXPECT(tape_segment_mean(x, segment, 3), 2, 0, 13. / 3);
-    EXPECT(gradient_of(tape_segment_mean(x, segment, 3), x), 1. / 3, 1, 1. / 3, 1. / 3);
-    EXPECT_ERROR(tape_segment_sum(x, segment, 2), TAPE_ERROR_INDEX, "segment_sum: ");
-    EXPECT_ERROR(tape_segment_sum(x, segment, -1), TAPE_ERROR_SHAPE, "segment_sum: ");
-    EXPECT_ERROR(tape_segment_mean(x, INDEX(0, 1), 2), TAPE_ERROR_SHAPE, "segment_mean: expects a segment for each");
-    EXPECT_ERROR(tape_segment_sum(PARAM(TAPE_SCALAR, 1), INDEX(0), 1), TAPE_ERROR_SHAPE, "segment_sum: ");
-}
-END_TEST
-
-START_TEST(test_norms_of_any_p)
-{
-    const double p[] = {0.5, 3, -2};
-    tape_tensor x = PARAM(TAPE_SHAPE(2, 2), 0, 0, 0, -3);
-    for (int i = 0; i < 3; i++) {
-        tape_tensor y = tape_norm_p(x, p[i], TAPE_AXES(1), false);
-        EXPECT(y, 0, p[i] < 0 ? 0 : 3);
-        EXPECT(gradient_of(y, x), 0, 0, 0, p[i] < 0 ? 0 : -1);
-    }
-    EXPECT(tape_norm_p(x, 0, TAPE_AXES(1), false), 0, 1);
-    EXPECT(tape_norm_p(x, -INF, TAPE_ALL, false), 0);
-    EXPECT(tape_norm_p(x, INF, TAPE_ALL, false), 3);
-    EXPECT_ERROR(tape_norm_p(x, NAN, TAPE_ALL, false), TAPE_ERROR_ARGUMENT, "norm_p: ");
-}
-END_TEST
-
 /* ---- sums -------------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_long_sums_keep_their_digits)
@@ -347,11 +276,6 @@ int main(void)
     tcase_add_test(all, test_variance);
     tcase_add_test(all, test_deviation_of_equal_values);
     tcase_add_test(all, test_norm_at_zero);
-    tcase_add_test(all, test_chosen_elements);
-    tcase_add_test(all, test_choice_of_a_scalar);
-    tcase_add_test(all, test_wrong_choices);
-    tcase_add_test(all, test_segments);
-    tcase_add_test(all, test_norms_of_any_p);
     tcase_add_test(all, test_long_sums_keep_their_digits);
     tcase_add_test(all, test_sum_to);
     tcase_add_test(all, test_same_bits_for_every_number_of_threads);

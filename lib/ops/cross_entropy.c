@@ -34,11 +34,6 @@ static void store(int dtype, void *data, int64_t i, double value)
         ((double *)data)[i] = value;
 }
 
-static void add(int dtype, void *data, int64_t i, double value)
-{
-    store(dtype, data, i, element(dtype, data, i) + value);
-}
-
 static int64_t class_of(const struct batch *b, int64_t row)
 {
     return b->target_dtype == TAPE_I32 ? ((const int32_t *)b->target)[row] : ((const int64_t *)b->target)[row];
@@ -241,32 +236,18 @@ static tape_tensor class_targets(const tape__vjp *v, int first)
     return tape__run(TAPE__OP_class_targets, v->x + first, v->n_in - first, v->attr, sizeof(tape__class_attr));
 }
 
-/* y times s, or 0 where s is 0, whatever y is. */
-#define SCALE(T)                                                                                                       \
-    static void scale_##T(T *y, int64_t n, int64_t stride, T s)                                                        \
-    {                                                                                                                  \
-        for (int64_t i = 0; i < n; i++)                                                                                \
-            y[i * stride] = s == 0 ? 0 : s * y[i * stride];                                                            \
-    }
-SCALE(float)
-SCALE(double)
-
 /* One row of g (p sum(q) - q), p being in `y` already. */
 static void backward_row(const struct batch *b, void *y, int64_t row, double g)
 {
-    int64_t class = class_of(b, row), start = row_start(b, row), n = b->cut.n, inner = b->cut.inner;
-    if (is_ignored(b, class))
-        g = 0;
-    double whole = g == 0 ? 0 : g * (target_share(b, class) + even_share(b) * b->total_weight);
-    if (b->dtype == TAPE_F32)
-        scale_float((float *)y + start, n, inner, (float)whole);
-    else
-        scale_double((double *)y + start, n, inner, whole);
-    if (g == 0)
-        return;
-    for (int64_t c = 0; c < n && b->attr.smoothing > 0; c++)
-        add(b->dtype, y, start + c * inner, -g * even_share(b) * weight_of(b, c));
-    add(b->dtype, y, start + class * inner, -g * target_share(b, class));
+    int64_t class = class_of(b, row), start = row_start(b, row);
+    bool nothing = g == 0 || is_ignored(b, class);
+    double even = nothing ? 0 : even_share(b);
+    double whole = nothing ? 0 : target_share(b, class) + even * b->total_weight;
+    for (int64_t c = 0; c < b->cut.n; c++) {
+        int64_t i = start + c * b->cut.inner;
+        double q = even * weight_of(b, c) + (c == class && !nothing ? target_share(b, c) : 0);
+        store(b->dtype, y, i, nothing ? 0 : g * (whole * element(b->dtype, y, i) - q));
+    }
 }
 
 /* Inputs: the cotangent, x, target and perhaps weight. */

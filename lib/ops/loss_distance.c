@@ -19,26 +19,16 @@ static tape_tensor direction(tape_tensor x, tape_axes axis, double eps)
     return tape_div(x, tape_clamp(tape_norm(x, 2, axis, true), eps, INFINITY));
 }
 
-static tape_tensor cosine(tape *t, tape_tensor a, tape_tensor b, tape_axes axis, double eps)
-{
-    tape_shape x = tape_shape_of(a), y = tape_shape_of(b), both;
-    if (!(eps > 0)) {
-        tape__error(t, TAPE_ERROR_ARGUMENT, "eps must be positive, got %g", eps);
-        return TAPE_NULL;
-    }
-    if (!tape__broadcast(x.rank, x.size, y.rank, y.size, &both.rank, both.size)) {
-        tape__error(t, TAPE_ERROR_SHAPE, "shapes %s and %s do not broadcast", tape__shape_text(x.rank, x.size).text,
-                    tape__shape_text(y.rank, y.size).text);
-        return TAPE_NULL;
-    }
-    a = direction(tape_expand(a, both), axis, eps);
-    return tape_sum(tape_mul(a, direction(tape_expand(b, both), axis, eps)), axis, false);
-}
-
 tape_tensor tape_cosine_similarity(tape_tensor a, tape_tensor b, int axis, double eps)
 {
     TAPE__BEGIN_COMPOSITE("cosine_similarity");
-    return tape__leave(t, before, TAPE__OP_cosine_similarity, cosine(t, a, b, TAPE_AXES(axis), eps));
+    tape_tensor y = TAPE_NULL;
+    tape_axes along = TAPE_AXES(axis);
+    if (eps > 0)
+        y = tape_sum(tape_mul(direction(a, along, eps), direction(b, along, eps)), along, false);
+    else
+        tape__error(t, TAPE_ERROR_ARGUMENT, "eps must be positive, got %g", eps);
+    return tape__leave(t, before, TAPE__OP_cosine_similarity, y);
 }
 
 static tape_tensor distance(tape_tensor a, tape_tensor b)
