@@ -240,9 +240,9 @@ static bool seed_all(tape__sweep *s, const tape_tensor *ys, const uint32_t *slot
     return true;
 }
 
-static bool gather_results(tape__sweep *s, tape_tensor *out)
+/* After a failed sweep (not ok) only what is held is let go. */
+static bool gather_results(tape__sweep *s, bool ok, tape_tensor *out)
 {
-    bool ok = true;
     for (int j = 0; j < s->target_count; j++) {
         out[j] = ok ? target_result(s, &s->targets[j]) : TAPE_NULL;
         ok = ok && !tape_is_null(out[j]);
@@ -270,7 +270,7 @@ static bool grad(tape__sweep *s, const tape_tensor *ys, uint32_t *slots, int n, 
     ok = (top < s->floor || tape__sweep_run(s, top)) && ok;
     swap_outer(s, false);
     mark_wanted(s, top, false);
-    return gather_results(s, out) && ok;
+    return gather_results(s, ok, out);
 }
 
 tape_status tape_grad(const tape_tensor *ys, int n, const tape_tensor *cotangents, const tape_tensor *xs, int m,

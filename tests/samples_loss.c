@@ -354,7 +354,7 @@ static const struct variant weighted_nll = {TAPE_REDUCE_MEAN, 0, 0, true};
 #define IN_PLAIN LOGITS, TARGETS
 #define IN_WEIGHTED LOGITS, TARGETS, WEIGHTS
 #define IN_ONE                                                                                                         \
-    LOGITS, TARGETS, WEIGHTS,                                                                                          \
+    LOGITS, TARGETS,                                                                                                   \
     {                                                                                                                  \
         SAMPLE_FLOAT, {0, {0}}, 0.5, 1.5                                                                               \
     }

@@ -107,7 +107,7 @@ static tape_tensor run_split(const tape_tensor *x)
 {
     tape_tensor part[2];
     int n = tape_split(x[0], 1, 3, part, 2);
-    return n == 2 ? tape_mul(tape_narrow(part[0], 1, 1, 1), part[1]) : TAPE_NULL;
+    return n == 2 ? tape_mul(tape_narrow(part[0], 1, 1, 1), part[1]) : n == 1 ? part[0] : TAPE_NULL;
 }
 static void refer_split(const double *const *x, double *y)
 {
@@ -119,7 +119,7 @@ static tape_tensor run_chunk(const tape_tensor *x)
 {
     tape_tensor part[2];
     int n = tape_chunk(x[0], 0, 2, part);
-    return n == 2 ? tape_mul(part[0], part[1]) : TAPE_NULL; /* 2 rows and 1 row */
+    return n == 2 ? tape_mul(part[0], part[1]) : n == 1 ? part[0] : TAPE_NULL; /* 2 rows and 1 row */
 }
 static void refer_chunk(const double *const *x, double *y)
 {

@@ -195,8 +195,8 @@ START_TEST(test_wrong_derivatives_are_caught)
         if (in.n_floats && !is_flat(&in)) {
             differentiable[op] = true;
             bool scaled = is_caught(&in, op, 1.001), negated = is_caught(&in, op, -1);
-            if (scaled != negated)
-                complain("%s (%s): factor %s goes unnoticed", sample->op, sample->label, scaled ? "-1" : "1.001");
+            if (negated && !scaled) /* a sample that applies its op twice hides the sign, but not the factor */
+                complain("%s (%s): factor 1.001 goes unnoticed", sample->op, sample->label);
             caught[op] |= scaled && negated;
         }
         inputs_free(&in);

@@ -184,7 +184,7 @@ static void gradients(const struct inputs *in, bool create_graph, double **out)
     uint64_t state = 29;
     for (int64_t k = 0; k < n; k++)
         c[k] = draw(&state, -1, 1);
-    tape_tensor cotangent = leaf_of(in->dtype, tape_shape_of(y), c, false);
+    tape_tensor cotangent = leaf_of(tape_dtype_of(y), tape_shape_of(y), c, false);
     const tape_grad_options options = {.create_graph = create_graph};
     if (tape_grad(&y, 1, &cotangent, in->floats, in->n_floats, &options, gx) != TAPE_OK) {
         complain("%s (%s)%s: %s", in->sample->op, in->sample->label, create_graph ? " create_graph" : "",

@@ -28,9 +28,20 @@ static void overwrite(tape_tensor x)
 
 struct outcome {
     tape_status status;
+    bool direct; /* the overwritten input is that input of the op that made the result */
     double *gx[SAMPLE_MAX_INPUTS];
     int64_t n[SAMPLE_MAX_INPUTS];
 };
+
+/* A sample may do more than call its op. */
+static bool is_direct(tape_tensor y, const struct inputs *in, int which)
+{
+    tape *t = tape_current();
+    const tape__node *node = tape__at(t, y.slot);
+    return !(y.flags & TAPE__FLAG_LEAF) && node->op == op_named(in->sample->op) &&
+           tape__ops[node->op].kind == TAPE__KIND_GENERAL && which < node->u.extra->n_in &&
+           node->u.extra->in[which] == tape__resolve(t, in->x[which], 0);
+}
 
 /* The gradient with ones for cotangent, after overwriting input `which` (its result: n_in; nothing: -1). */
 static struct outcome gradients_after(const struct inputs *in, int which)
@@ -39,6 +50,7 @@ static struct outcome gradients_after(const struct inputs *in, int which)
     tape_tensor gx[SAMPLE_MAX_INPUTS];
     tape_seed(5);
     tape_tensor y = in->sample->run(in->x), cotangent = tape_ones_like(y);
+    outcome.direct = which >= 0 && which < in->sample->n_in && !tape_is_null(y) && is_direct(y, in, which);
     if (which >= 0)
         overwrite(which == in->sample->n_in ? y : in->x[which]);
     if (tape_last_status() != TAPE_OK) /* a result that is not contiguous cannot be written */
@@ -66,16 +78,6 @@ static void forget(struct outcome *outcome, int n)
         free(outcome->gx[i]);
 }
 
-/* What the row declares about input `which`, or about its result: the flags of a general op, the formulas of an
- * elementwise one. Known only where the sample's inputs are the op's, in order. */
-static bool declares(int op, const struct sample *sample, int which)
-{
-    unsigned flags = tape__ops[op].flags;
-    if (which == sample->n_in)
-        return flags & TAPE__SAVES_OUTPUT;
-    return which < TAPE__SAVED_INPUTS && (flags & TAPE__SAVES(which));
-}
-
 static void try_overwriting(const struct sample *sample, int which, tape_dtype dtype, const struct outcome *expected)
 {
     struct inputs in;
@@ -87,10 +89,8 @@ static void try_overwriting(const struct sample *sample, int which, tape_dtype d
     else if (got.status == TAPE_OK && !same(expected, &got, in.n_floats))
         complain("%s (%s): wrong gradient after overwriting %s %d, which the row does not declare as saved", sample->op,
                  sample->label, which == sample->n_in ? "result" : "input", which);
-    bool direct = tape__ops[op].kind == TAPE__KIND_GENERAL && sample->n_in <= TAPE__SAVED_INPUTS;
-    if (direct && which == sample->n_in)
-        direct = false; /* a sample may go on from the op's result */
-    if (direct && in.numel[which] > 0 && declares(op, sample, which) && got.status == TAPE_OK)
+    bool declared = which < TAPE__SAVED_INPUTS && (tape__ops[op].flags & TAPE__SAVES(which));
+    if (got.direct && declared && in.numel[which] > 0 && got.status == TAPE_OK)
         complain("%s (%s): input %d is declared as saved, and overwriting it is no error", sample->op, sample->label,
                  which);
     forget(&got, in.n_floats);

@@ -344,7 +344,7 @@ START_TEST(test_every_op_is_covered)
         bool known = false;
         for (size_t k = 0; k < sizeof families / sizeof *families; k++)
             known |= strcmp(families[k], row->family) == 0;
-        if (!sampled[op] && samples_complete())
+        if (!sampled[op])
             complain("%s has no sample", row->name);
         if (!known || row->level < 1 || row->level > 3)
             complain("%s: family %s, level %d", row->name, row->family, row->level);

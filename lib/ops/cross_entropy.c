@@ -259,8 +259,9 @@ bool tape__cross_entropy_backward_forward(tape__call *call)
     const tape__layout *x = call->in[1]->layout;
     const tape__layout *expected = b.attr.reduction == TAPE_REDUCE_NONE ? call->in[2]->layout : call->t->scalar;
     if (call->in[0]->layout->dense != expected->dense || call->in[0]->dtype != b.dtype)
-        return tape__error(call->t, TAPE_ERROR_SHAPE, "expects a cotangent of shape %s, got %s",
-                           TAPE__LAYOUT_TEXT(expected), TAPE__LAYOUT_TEXT(call->in[0]->layout));
+        return tape__error(call->t, call->in[0]->dtype != b.dtype ? TAPE_ERROR_DTYPE : TAPE_ERROR_SHAPE,
+                           "expects a cotangent of shape %s, got %s", TAPE__LAYOUT_TEXT(expected),
+                           TAPE__LAYOUT_TEXT(call->in[0]->layout));
     const void *g = tape__dense_data(call->t, call->in[0]);
     tape__node *y = tape__output(call, (tape_dtype)b.dtype, x->rank, x->size);
     if (!g || !y)

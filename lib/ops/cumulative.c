@@ -65,9 +65,9 @@ bool tape__linear_scan_forward(tape__call *call)
 {
     const tape__node *a = call->in[0], *x = call->in[1];
     if (a->dtype != x->dtype || a->layout->dense != x->layout->dense)
-        return tape__error(call->t, TAPE_ERROR_SHAPE, "expects tensors of one kind, got %s %s and %s %s",
-                           tape_dtype_name(a->dtype), TAPE__LAYOUT_TEXT(a->layout), tape_dtype_name(x->dtype),
-                           TAPE__LAYOUT_TEXT(x->layout));
+        return tape__error(call->t, a->dtype != x->dtype ? TAPE_ERROR_DTYPE : TAPE_ERROR_SHAPE,
+                           "expects tensors of one kind, got %s %s and %s %s", tape_dtype_name(a->dtype),
+                           TAPE__LAYOUT_TEXT(a->layout), tape_dtype_name(x->dtype), TAPE__LAYOUT_TEXT(x->layout));
     return scan_forward(call, TAPE__SCAN_LINEAR);
 }
 

@@ -87,8 +87,9 @@ static bool backward_forward(tape__call *call, bool centred)
     if (!cut_rows(call, x, &args.rows, &args.n))
         return false;
     if (g->layout->dense != x->layout->dense || g->dtype != x->dtype)
-        return tape__error(call->t, TAPE_ERROR_SHAPE, "expects a cotangent like x, got %s for %s",
-                           TAPE__LAYOUT_TEXT(g->layout), TAPE__LAYOUT_TEXT(x->layout));
+        return tape__error(call->t, g->dtype != x->dtype ? TAPE_ERROR_DTYPE : TAPE_ERROR_SHAPE,
+                           "expects a cotangent like x, got %s for %s", TAPE__LAYOUT_TEXT(g->layout),
+                           TAPE__LAYOUT_TEXT(x->layout));
     if (attr->weighted && !(args.w = affine_data(call, 3, x)))
         return false;
     args.g = tape__dense_data(call->t, g);

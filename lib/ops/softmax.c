@@ -49,8 +49,9 @@ static bool backward_forward(tape__call *call, bool logarithm)
         return false;
     const tape__node *g = call->in[0], *y = call->in[1];
     if (g->layout->dense != y->layout->dense || g->dtype != y->dtype)
-        return tape__error(call->t, TAPE_ERROR_SHAPE, "expects two tensors alike, got %s and %s",
-                           TAPE__LAYOUT_TEXT(g->layout), TAPE__LAYOUT_TEXT(y->layout));
+        return tape__error(call->t, g->dtype != y->dtype ? TAPE_ERROR_DTYPE : TAPE_ERROR_SHAPE,
+                           "expects two tensors alike, got %s and %s", TAPE__LAYOUT_TEXT(g->layout),
+                           TAPE__LAYOUT_TEXT(y->layout));
     const void *g_data = tape__dense_data(call->t, g), *y_data = tape__dense_data(call->t, y);
     tape__node *gx = tape__output(call, (tape_dtype)g->dtype, g->layout->rank, g->layout->size);
     if (!g_data || !y_data || !gx)

@@ -194,23 +194,13 @@ const struct sample samples_elementwise[] = {
 
 /* ---- all samples ------------------------------------------------------------------------------------------------- */
 
-#pragma weak samples_shape
-#pragma weak samples_index
-#pragma weak samples_nn
-#pragma weak samples_loss
-
-bool samples_complete(void)
-{
-    return samples_shape && samples_index && samples_nn && samples_loss;
-}
-
 const struct sample *sample_at(int i)
 {
     static const struct sample *const families[] = {samples_elementwise, samples_shape,  samples_index,
                                                     samples_reduce,      samples_linalg, samples_nn,
                                                     samples_loss,        samples_random, samples_control};
     for (size_t k = 0; k < sizeof families / sizeof *families; k++)
-        for (const struct sample *sample = families[k]; sample && sample->op; sample++)
+        for (const struct sample *sample = families[k]; sample->op; sample++)
             if (i-- == 0)
                 return sample;
     return NULL;

@@ -39,8 +39,6 @@ extern const struct sample samples_elementwise[];
 /* The i-th sample of all; NULL behind the last. */
 const struct sample *sample_at(int i);
 
-bool samples_complete(void);
-
 bool sample_is_elementwise(const struct sample *sample);
 
 /* The op's place in the table; 0 where there is none of that name. */
