@@ -4,7 +4,10 @@
 #include "isa.h"
 #include "reducer.h"
 
-enum { ITEM = 1 << 14 }; /* elements of one parallel iteration */
+enum {
+    ITEM = 1 << 14, /* elements of one parallel iteration */
+    TILE = 8        /* units of columns that are worked on together */
+};
 
 static int64_t rows_per_item(int64_t n)
 {

@@ -82,15 +82,17 @@ static FOR(norm_back) FOR(back_of)(const tape__norm_vjp_args *v, int64_t row)
     return b;
 }
 
-TAPE__INLINE UNIT FOR(load_h)(const FOR(norm_back) * b, int64_t i, int64_t left)
+TAPE__INLINE UNIT FOR(h_term)(const void *source, int64_t i, int64_t left)
 {
+    const FOR(norm_back) *b = source;
     UNIT u = FOR(unit_load_upto)(b->x + i, left);
     PARTWISE(u.part[k] = (u.part[k] - b->mean) * b->rstd;)
     return u;
 }
 
-TAPE__INLINE UNIT FOR(load_a)(const FOR(norm_back) * b, int64_t i, int64_t left)
+TAPE__INLINE UNIT FOR(a_term)(const void *source, int64_t i, int64_t left)
 {
+    const FOR(norm_back) *b = source;
     UNIT u = FOR(unit_load_upto)(b->g + i, left);
     if (b->w) {
         UNIT v = FOR(unit_load_upto)(b->w + i, left);
@@ -99,19 +101,11 @@ TAPE__INLINE UNIT FOR(load_a)(const FOR(norm_back) * b, int64_t i, int64_t left)
     return u;
 }
 
-static void FOR(fill_a)(const void *source, int64_t begin, int64_t n, ELEM *buffer)
+TAPE__INLINE UNIT FOR(ah_term)(const void *source, int64_t i, int64_t left)
 {
-    for (int64_t i = 0; i < n; i += WIDTH)
-        FOR(unit_store)(buffer + i, FOR(load_a)(source, begin + i, n - i));
-}
-
-static void FOR(fill_ah)(const void *source, int64_t begin, int64_t n, ELEM *buffer)
-{
-    for (int64_t i = 0; i < n; i += WIDTH) {
-        UNIT u = FOR(load_a)(source, begin + i, n - i), h = FOR(load_h)(source, begin + i, n - i);
-        PARTWISE(u.part[k] *= h.part[k];)
-        FOR(unit_store)(buffer + i, u);
-    }
+    UNIT u = FOR(a_term)(source, i, left), h = FOR(h_term)(source, i, left);
+    PARTWISE(u.part[k] *= h.part[k];)
+    return u;
 }
 
 /* gx = rstd (a - mean(a) - h mean(a h)), without mean(a) for rms_norm. */
@@ -119,11 +113,11 @@ static void FOR(norm_gx_row)(const tape__norm_vjp_args *v, int64_t row)
 {
     const FOR(norm_back) b = FOR(back_of)(v, row);
     ELEM *gx = (ELEM *)v->gx + row * v->n, count = (ELEM)v->n;
-    const VEC mean_a = FOR(splat)(v->mean ? FOR(reduce_filled)(&FOR(reduce_sum), v->n, FOR(fill_a), &b) / count : 0);
-    const VEC mean_ah = FOR(splat)(FOR(reduce_filled)(&FOR(reduce_sum), v->n, FOR(fill_ah), &b) / count);
+    const VEC mean_a = FOR(splat)(v->mean ? FOR(sum_terms)(v->n, FOR(a_term), &b) / count : 0);
+    const VEC mean_ah = FOR(splat)(FOR(sum_terms)(v->n, FOR(ah_term), &b) / count);
     for (int64_t i = 0; i < v->n; i += WIDTH) {
         int64_t left = v->n - i;
-        UNIT u = FOR(load_a)(&b, i, left), h = FOR(load_h)(&b, i, left);
+        UNIT u = FOR(a_term)(&b, i, left), h = FOR(h_term)(&b, i, left);
         PARTWISE(u.part[k] = b.rstd * ((u.part[k] - mean_a) - h.part[k] * mean_ah);)
         if (v->add_gx) {
             h = FOR(unit_load_upto)(gx + i, left);
@@ -143,6 +137,34 @@ static void FOR(norm_gx_item)(void *arg, int64_t item)
 
 /* ---- gradients of w and b ---------------------------------------------------------------------------------------- */
 
+typedef struct FOR(norm_tile) {
+    FOR(ladder) gw[TILE], gb[TILE];
+} FOR(norm_tile);
+
+/* Rows [row, row + rows), at most STEPS, of `columns` columns from `first` on; a unit's sums stay in registers for four
+   rows. */
+static void FOR(norm_gw_rows)(const tape__norm_vjp_args *v, int64_t row, int64_t rows, int64_t first, int64_t columns,
+                              FOR(norm_tile) * tile)
+{
+    _Alignas(TAPE__UNIT_BYTES) ELEM sum_w[TILE * WIDTH] = {0}, sum_b[TILE * WIDTH] = {0};
+    for (int64_t r = row; r < row + rows; r += 4)
+        for (int64_t i = 0; i < columns; i += WIDTH) {
+            UNIT gw = FOR(unit_load)(sum_w + i), gb = FOR(unit_load)(sum_b + i);
+            for (int64_t s = r; s < row + rows && s < r + 4; s++) {
+                const FOR(norm_back) b = FOR(back_of)(v, s);
+                UNIT g = FOR(unit_load_upto)(b.g + first + i, columns - i);
+                UNIT h = FOR(h_term)(&b, first + i, columns - i);
+                PARTWISE(gw.part[k] += g.part[k] * h.part[k]; gb.part[k] += g.part[k];)
+            }
+            FOR(unit_store)(sum_w + i, gw);
+            FOR(unit_store)(sum_b + i, gb);
+        }
+    for (int64_t i = 0; i < columns; i += WIDTH) {
+        FOR(ladder_add)(&tile->gw[i / WIDTH], FOR(unit_load)(sum_w + i));
+        FOR(ladder_add)(&tile->gb[i / WIDTH], FOR(unit_load)(sum_b + i));
+    }
+}
+
 static void FOR(put_sum)(void *to, int64_t at, int64_t left, bool add, const FOR(ladder) * ladder)
 {
     if (!to)
@@ -160,22 +182,14 @@ static void FOR(put_sum)(void *to, int64_t at, int64_t left, bool add, const FOR
 static void FOR(norm_gw_item)(void *arg, int64_t item)
 {
     const tape__norm_vjp_args *v = arg;
-    int64_t begin = item * TILE * WIDTH, end = v->n - begin < TILE * WIDTH ? v->n : begin + TILE * WIDTH;
-    FOR(ladder) gw[TILE], gb[TILE];
-    memset(gw, 0, sizeof gw);
-    memset(gb, 0, sizeof gb);
-    for (int64_t row = 0; row < v->rows; row++) {
-        const FOR(norm_back) b = FOR(back_of)(v, row);
-        for (int64_t i = begin; i < end; i += WIDTH) {
-            UNIT g = FOR(unit_load_upto)(b.g + i, end - i), h = FOR(load_h)(&b, i, end - i);
-            PARTWISE(h.part[k] *= g.part[k];)
-            FOR(ladder_add)(&gw[(i - begin) / WIDTH], h);
-            FOR(ladder_add)(&gb[(i - begin) / WIDTH], g);
-        }
-    }
-    for (int64_t i = begin; i < end; i += WIDTH) {
-        FOR(put_sum)(v->gw, i, end - i, v->add_gw, &gw[(i - begin) / WIDTH]);
-        FOR(put_sum)(v->gb, i, end - i, v->add_gb, &gb[(i - begin) / WIDTH]);
+    int64_t first = item * TILE * WIDTH, columns = v->n - first < TILE * WIDTH ? v->n - first : TILE * WIDTH;
+    FOR(norm_tile) tile;
+    memset(&tile, 0, sizeof tile);
+    for (int64_t row = 0; row < v->rows; row += STEPS)
+        FOR(norm_gw_rows)(v, row, v->rows - row < STEPS ? v->rows - row : STEPS, first, columns, &tile);
+    for (int64_t i = 0; i < columns; i += WIDTH) {
+        FOR(put_sum)(v->gw, first + i, columns - i, v->add_gw, &tile.gw[i / WIDTH]);
+        FOR(put_sum)(v->gb, first + i, columns - i, v->add_gb, &tile.gb[i / WIDTH]);
     }
 }
 

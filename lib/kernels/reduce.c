@@ -10,9 +10,12 @@
 #include "reducer.h"
 
 enum {
+    ROWS = 128,         /* elements of one column that are combined one after the other */
+    TILE = 8,           /* units of columns that are worked on together */
+    TILE_DEPTH = 24,    /* 2^24 times ROWS rows in pairs */
     ITEM = 1 << 15,     /* elements of one parallel iteration */
     SEGMENTS = 128,     /* parallel pieces of one long run; pieces are 2^k blocks */
-    TILE_SEGMENTS = 32, /* the same for columns: their partial results are larger */
+    TILE_SEGMENTS = 16, /* the same for columns: their partial results are larger */
     FEW = 8             /* results: with fewer, each is worked on by all threads */
 };
 
@@ -91,9 +94,11 @@ static int column_axis(const tape__split *s)
 }
 
 #define T f32
+#include "columns_of.h"
 #include "reduce_of.h"
 #undef T
 #define T f64
+#include "columns_of.h"
 #include "reduce_of.h"
 #undef T
 

@@ -11,11 +11,14 @@ typedef struct FOR(job) {
     const tape__reduce_args *args;
     const tape__split *split;
     const REDUCER *first, *second;
+    const FOR(column_reducer) * first_column, *second_column;
     const ELEM *x;
     ELEM *y;
     ELEM divisor; /* of the result */
     int column;   /* the axis of the tile, or -1 */
-    int64_t column_size, column_y_stride, per_item;
+    int64_t column_size, column_y_stride;
+    int64_t tile; /* columns */
+    int64_t per_item;
     tape__split outer; /* the kept axes but the column */
     int64_t outer_y_stride[8];
 } FOR(job);
@@ -159,50 +162,31 @@ static void FOR(reduce_runs)(const struct tape__parallel *p, FOR(job) * j)
 
 /* ---- columns ----------------------------------------------------------------------------------------------------- */
 
-typedef struct FOR(tile_tree) {
-    uint64_t count;
-    FOR(tile) part[TREE_DEPTH];
-} FOR(tile_tree);
-
-static void FOR(tile_push)(FOR(tile_tree) * tree, const REDUCER *r, FOR(tile) * value)
+static void FOR(fill_tile)(FOR(tile) * tile, ELEM value)
 {
-    int k = 0;
-    for (uint64_t c = tree->count++; c & 1; c >>= 1, k++) {
-        FOR(tile) newer = *value;
-        *value = tree->part[k];
-        r->combine_tiles(value, &newer);
-    }
-    tree->part[k] = *value;
+    for (int i = 0; i < TILE * WIDTH; i += WIDTH)
+        FOR(unit_store)(tile->lane + i, FOR(unit_splat)(value));
 }
 
-static void FOR(tile_result)(const FOR(tile_tree) * tree, const REDUCER *r, FOR(tile) * value)
-{
-    bool any = false;
-    for (int k = 0; tree->count >> k; k++) {
-        if (!(tree->count >> k & 1))
-            continue;
-        FOR(tile) newer = *value;
-        *value = tree->part[k];
-        if (any)
-            r->combine_tiles(value, &newer);
-        any = true;
-    }
-}
+/* One pass over a tile: the first or the second, whose first row is at x. */
+typedef struct FOR(tile_pass) {
+    const FOR(job) * job;
+    const FOR(column_reducer) * reducer;
+    ELEM neutral;
+    const ELEM *x;
+    int columns;
+    const FOR(tile) * c;
+    int64_t piece; /* rows of one parallel iteration */
+    FOR(tile) * part;
+} FOR(tile_pass);
 
-static void FOR(no_tile)(const REDUCER *r, FOR(tile) * tile)
+/* Rows [begin, end); begin is a multiple of ROWS. */
+static void FOR(reduce_rows)(const FOR(tile_pass) * t, int64_t begin, int64_t end, FOR(tile) * value)
 {
-    for (int u = 0; u < TILE; u++)
-        tile->unit[u] = FOR(unit_splat)(r->neutral);
-}
-
-/* Rows [begin, end) of the tile whose first row is at x; begin is a multiple of ROWS. */
-static void FOR(reduce_rows)(const FOR(job) * j, const REDUCER *r, const ELEM *x, int columns, int64_t begin,
-                             int64_t end, const FOR(tile) * c, FOR(tile) * value)
-{
-    FOR(no_tile)(r, value);
+    FOR(fill_tile)(value, t->neutral);
     if (begin >= end)
         return;
-    struct cursor cursor = cursor_at(j->split, begin);
+    struct cursor cursor = cursor_at(t->job->split, begin);
     FOR(tile_tree) tree;
     tree.count = 0;
     while (begin < end) {
@@ -212,12 +196,38 @@ static void FOR(reduce_rows)(const FOR(job) * j, const REDUCER *r, const ELEM *x
             offset[k] = cursor.at;
             advance(&cursor, 1);
         }
-        FOR(no_tile)(r, value);
-        r->take_rows(value, columns, rows, x, offset, c);
-        FOR(tile_push)(&tree, r, value);
+        FOR(fill_tile)(value, t->neutral);
+        t->reducer->take(value, t->columns, rows, t->x, offset, t->c);
+        FOR(tile_push)(&tree, t->reducer, value, t->columns);
         begin += rows;
     }
-    FOR(tile_result)(&tree, r, value);
+    FOR(tile_result)(&tree, t->reducer, value, t->columns);
+}
+
+static void FOR(long_tile_item)(void *arg, int64_t item)
+{
+    const FOR(tile_pass) *t = arg;
+    int64_t begin = item * t->piece, end = at_most(t->job->split->reduced, begin + t->piece);
+    FOR(reduce_rows)(t, begin, end, &t->part[item]);
+}
+
+/* All rows; with p, in parallel pieces. */
+static void FOR(run_pass)(const struct tape__parallel *p, FOR(tile_pass) * t, FOR(tile) * value)
+{
+    int64_t n = t->job->split->reduced;
+    if (!p) {
+        FOR(reduce_rows)(t, 0, n, value);
+        return;
+    }
+    FOR(tile) part[TILE_SEGMENTS];
+    FOR(tile_tree) tree;
+    tree.count = 0;
+    t->piece = piece_of(n, ROWS, TILE_SEGMENTS);
+    t->part = part;
+    tape__parallel_for(p, pieces(n, t->piece), FOR(long_tile_item), t);
+    for (int64_t k = 0; k < pieces(n, t->piece); k++)
+        FOR(tile_push)(&tree, t->reducer, &part[k], t->columns);
+    FOR(tile_result)(&tree, t->reducer, value, t->columns);
 }
 
 /* Where tile number `item` starts in x and y. A tile narrower than a unit reaches back over `skip` columns of the one
@@ -230,9 +240,9 @@ typedef struct FOR(place) {
 
 static FOR(place) FOR(place_of)(const FOR(job) * j, int64_t item)
 {
-    int64_t across = pieces(j->column_size, TILE * WIDTH), outer = item / across;
-    int64_t first = item % across * TILE * WIDTH, left = j->column_size - first;
-    FOR(place) place = {.columns = (int)at_most(TILE * WIDTH, left)};
+    int64_t across = pieces(j->column_size, j->tile), outer = item / across;
+    int64_t first = item % across * j->tile, left = j->column_size - first;
+    FOR(place) place = {.columns = (int)at_most(j->tile, left)};
     if (left < WIDTH && first > 0) {
         place.skip = WIDTH - place.columns;
         place.columns += place.skip;
@@ -244,74 +254,39 @@ static FOR(place) FOR(place_of)(const FOR(job) * j, int64_t item)
     return place;
 }
 
-static void FOR(first_of_tile)(const FOR(job) * j, FOR(tile) * value)
-{
-    ELEM lane[TILE * WIDTH];
-    memcpy(lane, value, sizeof lane);
-    for (int i = 0; i < TILE * WIDTH; i++)
-        lane[i] = FOR(finish_first)(j, lane[i]);
-    memcpy(value, lane, sizeof lane);
-}
-
 static void FOR(finish_tile)(const FOR(job) * j, const FOR(place) * place, const FOR(tile) * value, const FOR(tile) * c)
 {
-    ELEM lane[TILE * WIDTH], constant[TILE * WIDTH];
-    memcpy(lane, value, sizeof lane);
-    memcpy(constant, c, sizeof constant);
     for (int i = place->skip; i < place->columns; i++) {
         int l = FOR(lane_of)(i, place->columns);
-        FOR(finish)(j, lane[l], constant[l], place->y + i * j->column_y_stride);
+        FOR(finish)(j, value->lane[l], c->lane[l], place->y + i * j->column_y_stride);
     }
+}
+
+static void FOR(reduce_tile)(const struct tape__parallel *p, const FOR(job) * j, int64_t number)
+{
+    FOR(place) place = FOR(place_of)(j, number);
+    FOR(tile) value, c;
+    FOR(fill_tile)(&c, 0);
+    FOR(tile_pass) t = {.job = j, .reducer = j->first_column, .neutral = j->first->neutral, .x = place.x, .c = &c};
+    t.columns = place.columns;
+    FOR(run_pass)(p, &t, &value);
+    if (j->second) {
+        for (int i = 0; i < TILE * WIDTH; i++)
+            c.lane[i] = FOR(finish_first)(j, value.lane[i]);
+        t.reducer = j->second_column;
+        t.neutral = j->second->neutral;
+        FOR(run_pass)(p, &t, &value);
+    }
+    FOR(finish_tile)(j, &place, &value, &c);
 }
 
 static void FOR(tile_item)(void *arg, int64_t item)
 {
     const FOR(job) *j = arg;
-    int64_t across = pieces(j->column_size, TILE * WIDTH), n = j->split->reduced;
-    int64_t end = at_most(j->outer.kept * across, (item + 1) * j->per_item);
-    for (int64_t i = item * j->per_item; i < end; i++) {
-        FOR(place) place = FOR(place_of)(j, i);
-        FOR(tile) value, c;
-        memset(&c, 0, sizeof c);
-        FOR(reduce_rows)(j, j->first, place.x, place.columns, 0, n, &c, &value);
-        if (j->second) {
-            FOR(first_of_tile)(j, &value);
-            c = value;
-            FOR(reduce_rows)(j, j->second, place.x, place.columns, 0, n, &c, &value);
-        }
-        FOR(finish_tile)(j, &place, &value, &c);
-    }
-}
-
-/* One tile of long columns, its pieces in parallel. */
-typedef struct FOR(long_tile) {
-    const FOR(job) * job;
-    const REDUCER *reducer;
-    const FOR(place) * place;
-    const FOR(tile) * c;
-    int64_t piece;
-    FOR(tile) part[TILE_SEGMENTS];
-} FOR(long_tile);
-
-static void FOR(long_tile_item)(void *arg, int64_t item)
-{
-    FOR(long_tile) *l = arg;
-    int64_t begin = item * l->piece, end = at_most(l->job->split->reduced, begin + l->piece);
-    FOR(reduce_rows)(l->job, l->reducer, l->place->x, l->place->columns, begin, end, l->c, &l->part[item]);
-}
-
-static void FOR(reduce_long_tile)(const struct tape__parallel *p, const FOR(job) * j, const REDUCER *r,
-                                  const FOR(place) * place, const FOR(tile) * c, FOR(tile) * value)
-{
-    FOR(long_tile) l = {.job = j, .reducer = r, .place = place, .c = c};
-    l.piece = piece_of(j->split->reduced, ITEM / WIDTH, TILE_SEGMENTS);
-    int64_t count = pieces(j->split->reduced, l.piece);
-    tape__parallel_for(p, count, FOR(long_tile_item), &l);
-    FOR(tile_tree) tree;
-    tree.count = 0;
-    for (int64_t k = 0; k < count; k++)
-        FOR(tile_push)(&tree, r, &l.part[k]);
-    FOR(tile_result)(&tree, r, value);
+    int64_t tiles = j->outer.kept * pieces(j->column_size, j->tile);
+    int64_t end = at_most(tiles, (item + 1) * j->per_item);
+    for (int64_t i = item * j->per_item; i < end; i++)
+        FOR(reduce_tile)(NULL, j, i);
 }
 
 /* Take the column's axis out of the kept ones. */
@@ -335,53 +310,53 @@ static void FOR(place_columns)(FOR(job) * j)
     j->outer.kept_rank = s->kept_rank - 1;
 }
 
+/* Results do not depend on how wide tiles are, so they may be narrow where there are few. */
 static void FOR(reduce_columns)(const struct tape__parallel *p, FOR(job) * j)
 {
     FOR(place_columns)(j);
-    int64_t n = j->split->reduced, tiles = j->outer.kept * pieces(j->column_size, TILE * WIDTH);
-    int64_t work = n * at_most(j->column_size, TILE * WIDTH);
-    if (!p || tiles >= FEW || n < 2 * ITEM / WIDTH) {
+    int64_t n = j->split->reduced;
+    j->tile = TILE * WIDTH;
+    if (p && j->outer.kept * pieces(j->column_size, j->tile) < FEW)
+        j->tile = TILE / 4 * WIDTH;
+    int64_t tiles = j->outer.kept * pieces(j->column_size, j->tile), work = n * at_most(j->column_size, j->tile);
+    if (!p || tiles >= FEW || work < 2 * ITEM) {
         j->per_item = work < ITEM ? ITEM / (work > 0 ? work : 1) : 1;
         tape__parallel_for(p, pieces(tiles, j->per_item), FOR(tile_item), j);
         return;
     }
-    for (int64_t i = 0; i < tiles; i++) {
-        FOR(place) place = FOR(place_of)(j, i);
-        FOR(tile) value, c;
-        memset(&c, 0, sizeof c);
-        FOR(no_tile)(j->first, &value);
-        FOR(reduce_long_tile)(p, j, j->first, &place, &c, &value);
-        if (j->second) {
-            FOR(first_of_tile)(j, &value);
-            c = value;
-            FOR(reduce_long_tile)(p, j, j->second, &place, &c, &value);
-        }
-        FOR(finish_tile)(j, &place, &value, &c);
-    }
+    for (int64_t i = 0; i < tiles; i++)
+        FOR(reduce_tile)(p, j, i);
 }
 
 static void FOR(reduce)(const struct tape__parallel *p, const tape__reduce_args *args)
 {
-    static const REDUCER *const reducers[TAPE__REDUCTIONS][2] = {
-        [TAPE__SUM] = {&FOR(reduce_sum), NULL},
-        [TAPE__SUM_ABS] = {&FOR(reduce_sum_abs), NULL},
-        [TAPE__SUM_SQUARES] = {&FOR(reduce_sum_squares), NULL},
-        [TAPE__PROD] = {&FOR(reduce_prod), NULL},
-        [TAPE__MAX] = {&FOR(reduce_max), NULL},
-        [TAPE__MIN] = {&FOR(reduce_min), NULL},
-        [TAPE__MAX_ABS] = {&FOR(reduce_max_abs), NULL},
-        [TAPE__COUNT] = {&FOR(reduce_count), NULL},
-        [TAPE__MEAN] = {&FOR(reduce_sum), NULL},
-        [TAPE__VARIANCE] = {&FOR(reduce_sum), &FOR(reduce_deviation)},
-        [TAPE__LOGSUMEXP] = {&FOR(reduce_max), &FOR(reduce_sum_exp)},
+    static const struct {
+        const REDUCER *run;
+        const FOR(column_reducer) * columns;
+    } reducers[TAPE__REDUCTIONS][2] = {
+#define PASS(name) {&FOR(reduce_##name), &FOR(reduce_columns_##name)}
+        [TAPE__SUM] = {PASS(sum)},
+        [TAPE__SUM_ABS] = {PASS(sum_abs)},
+        [TAPE__SUM_SQUARES] = {PASS(sum_squares)},
+        [TAPE__PROD] = {PASS(prod)},
+        [TAPE__MAX] = {PASS(max)},
+        [TAPE__MIN] = {PASS(min)},
+        [TAPE__MAX_ABS] = {PASS(max_abs)},
+        [TAPE__COUNT] = {PASS(count)},
+        [TAPE__MEAN] = {PASS(sum)},
+        [TAPE__VARIANCE] = {PASS(sum), PASS(deviation)},
+        [TAPE__LOGSUMEXP] = {PASS(max), PASS(sum_exp)},
+#undef PASS
     };
     FOR(job) j = {.args = args, .split = args->split, .x = args->x, .y = args->y};
     double divisor = (double)args->split->reduced;
     if (args->reduction == TAPE__VARIANCE)
         divisor = fmax(0, divisor - args->correction);
     j.divisor = (ELEM)divisor;
-    j.first = reducers[args->reduction][0];
-    j.second = reducers[args->reduction][1];
+    j.first = reducers[args->reduction][0].run;
+    j.second = reducers[args->reduction][1].run;
+    j.first_column = reducers[args->reduction][0].columns;
+    j.second_column = reducers[args->reduction][1].columns;
     j.column = column_axis(args->split);
     if (args->split->kept == 0)
         return;

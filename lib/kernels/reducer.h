@@ -10,12 +10,11 @@
 #include "unit.h"
 
 enum {
-    BLOCK = 4096,   /* elements of a run */
-    ROWS = 64,      /* elements of one column that are combined one after the other */
-    PIECE = 512,    /* elements of a run that are brought together at once: a divisor of BLOCK */
-    LEVELS = 6,     /* ROWS^LEVELS rows */
-    TILE = 4,       /* units of columns that are worked on together */
-    TREE_DEPTH = 44 /* 2^44 blocks */
+    BLOCK = 4096,    /* elements of a run */
+    PIECE = 512,     /* elements of a run that are brought together at once: a divisor of BLOCK */
+    TREE_DEPTH = 44, /* 2^44 blocks */
+    STEPS = 64,      /* units that a ladder adds one after the other */
+    LEVELS = 6       /* STEPS^LEVELS units */
 };
 
 /* X(name, map, combine, neutral): what each element x becomes, given a constant c of the run, how two are combined, and

@@ -51,35 +51,12 @@ typedef struct FOR(lanes) {
     UNIT even, odd;
 } FOR(lanes);
 
-/* A tile of columns: the partial results of up to TILE units of columns. The last unit of a tile that is not narrower
-   than a unit ends with the tile's last column, and so may repeat some of the unit before it. */
-typedef struct FOR(tile) {
-    UNIT unit[TILE];
-} FOR(tile);
-
-static inline int FOR(first_column)(int unit, int columns)
-{
-    int first = unit * WIDTH, last = columns - WIDTH;
-    return first <= last || last < 0 ? first : last;
-}
-
-/* Where the result of a column is. */
-static inline int FOR(lane_of)(int column, int columns)
-{
-    int unit = column / WIDTH;
-    return unit * WIDTH + column - FOR(first_column)(unit, columns);
-}
-
 typedef struct FOR(reducer) {
     ELEM neutral;
     /* The next n elements of a block; a multiple of 2 WIDTH unless they are its last. */
     void (*take)(FOR(lanes) * lanes, int64_t n, const ELEM *x, ELEM c);
     ELEM (*fold)(const FOR(lanes) * lanes);
     ELEM (*combine)(ELEM a, ELEM b);
-    /* `rows` rows of a tile of columns, row r at x + offset[r]. */
-    void (*take_rows)(FOR(tile) * tile, int columns, int rows, const ELEM *x, const int64_t *offset,
-                      const FOR(tile) * c);
-    void (*combine_tiles)(FOR(tile) * a, const FOR(tile) * b);
 } FOR(reducer);
 
 #define DEFINE_FOLD(combine)                                                                                           \
@@ -96,12 +73,6 @@ typedef struct FOR(reducer) {
             for (int l = 0; l < half; l++)                                                                             \
                 lane[l] = FOR(one_##combine)(lane[l], lane[l + half]);                                                 \
         return lane[0];                                                                                                \
-    }                                                                                                                  \
-    static void FOR(tiles_##combine)(FOR(tile) * a, const FOR(tile) * b)                                               \
-    {                                                                                                                  \
-        for (int u = 0; u < TILE; u++) {                                                                               \
-            PARTWISE(a->unit[u].part[k] = FOR(combine)(a->unit[u].part[k], b->unit[u].part[k]);)                       \
-        }                                                                                                              \
     }
 DEFINE_FOLD(add)
 DEFINE_FOLD(mul)
@@ -147,24 +118,8 @@ DEFINE_FOLD(min)
         lanes->even = even;                                                                                            \
         lanes->odd = odd;                                                                                              \
     }                                                                                                                  \
-    static void FOR(rows_##name)(FOR(tile) * tile, int columns, int rows, const ELEM *x, const int64_t *offset,        \
-                                 const FOR(tile) * constants)                                                          \
-    {                                                                                                                  \
-        for (int u = 0; u * WIDTH < columns; u++) {                                                                    \
-            const ELEM *column = x + FOR(first_column)(u, columns);                                                    \
-            UNIT a = tile->unit[u];                                                                                    \
-            const UNIT c = constants->unit[u];                                                                         \
-            for (int r = 0; r < rows; r++) {                                                                           \
-                const ELEM *row = column + offset[r];                                                                  \
-                UNIT m = columns < WIDTH ? FOR(unit_load_some)(row, columns) : FOR(unit_load)(row);                    \
-                PARTWISE(a.part[k] = FOR(combine)(a.part[k], FOR(map_##name)(m.part[k], c.part[k]));)                  \
-            }                                                                                                          \
-            tile->unit[u] = a;                                                                                         \
-        }                                                                                                              \
-    }                                                                                                                  \
     static const FOR(reducer) FOR(reduce_##name)                                                                       \
-        __attribute__((unused)) = {(ELEM)(neutral),    FOR(take_##name), FOR(fold_##combine),                          \
-                                   FOR(one_##combine), FOR(rows_##name), FOR(tiles_##combine)};
+        __attribute__((unused)) = {(ELEM)(neutral), FOR(take_##name), FOR(fold_##combine), FOR(one_##combine)};
 REDUCERS(DEFINE_REDUCER)
 #undef DEFINE_REDUCER
 
@@ -220,28 +175,31 @@ static inline ELEM FOR(reduce_run)(const FOR(reducer) * r, int64_t n, const ELEM
     }
 }
 
-/* A run that is computed piece by piece: fill() puts its elements [begin, begin + n) into the buffer. */
-typedef void FOR(fill)(const void *source, int64_t begin, int64_t n, ELEM *buffer);
+/* The sum of computed elements: the term is a unit of them from element i on, 0 where fewer than a unit are left. */
+typedef UNIT FOR(term)(const void *source, int64_t i, int64_t left);
 
-static inline ELEM FOR(reduce_filled)(const FOR(reducer) * r, int64_t n, FOR(fill) * fill, const void *source)
+TAPE__INLINE ELEM FOR(sum_terms)(int64_t n, FOR(term) * term, const void *source)
 {
     FOR(tree) tree;
     tree.count = 0;
-    for (int64_t begin = 0; begin < n;) {
-        FOR(lanes) lanes = FOR(no_lanes)(r);
-        for (int64_t stop = n - begin < BLOCK ? n : begin + BLOCK; begin < stop;) {
-            ELEM buffer[PIECE];
-            int64_t count = stop - begin < PIECE ? stop - begin : PIECE;
-            fill(source, begin, count, buffer);
-            r->take(&lanes, count, buffer, 0);
-            begin += count;
+    for (int64_t i = 0; i < n;) {
+        FOR(lanes) lanes = FOR(no_lanes)(&FOR(reduce_sum));
+        UNIT even = lanes.even, odd = lanes.odd;
+        for (int64_t stop = n - i < BLOCK ? n : i + BLOCK; i < stop; i += 2 * WIDTH) {
+            UNIT u = term(source, i, n - i);
+            PARTWISE(even.part[k] += u.part[k];)
+            if (i + WIDTH >= stop)
+                continue;
+            u = term(source, i + WIDTH, n - i - WIDTH);
+            PARTWISE(odd.part[k] += u.part[k];)
         }
-        FOR(tree_push)(&tree, r, r->fold(&lanes));
+        lanes = (FOR(lanes)){even, odd};
+        FOR(tree_push)(&tree, &FOR(reduce_sum), FOR(fold_add)(&lanes));
     }
-    return FOR(tree_result)(&tree, r);
+    return FOR(tree_result)(&tree, &FOR(reduce_sum));
 }
 
-/* The sum of many units, one after the other: each level adds ROWS of the level below. */
+/* The sum of many units, one after the other: each level adds STEPS of the level below. */
 typedef struct FOR(ladder) {
     UNIT level[LEVELS];
     int count[LEVELS];
@@ -256,7 +214,7 @@ static inline void FOR(ladder_add)(FOR(ladder) * ladder, UNIT u)
 {
     for (int l = 0;; l++) {
         PARTWISE(ladder->level[l].part[k] += u.part[k];)
-        if (l == LEVELS - 1 || ++ladder->count[l] < ROWS)
+        if (l == LEVELS - 1 || ++ladder->count[l] < STEPS)
             return;
         u = ladder->level[l];
         ladder->level[l] = FOR(unit_splat)(0);

@@ -1,12 +1,15 @@
 /* Knows softmax and log_softmax, forward and backward, along rows and along columns; it does not know tensors.
 
-   A row is worked on in runs of units (reducer.h); columns a unit of them at a time. */
+   A row is worked on in runs of units (reducer.h); columns a unit of them at a time, and so are short rows. */
 #include "softmax.h"
 
 #include "isa.h"
 #include "reducer.h"
 
-enum { ITEM = 1 << 14 }; /* elements of one parallel iteration */
+enum {
+    ITEM = 1 << 14, /* elements of one parallel iteration */
+    SHORT = 32      /* elements of a row that would leave most lanes of a unit idle */
+};
 
 #define T f32
 #include "softmax_of.h"

@@ -92,19 +92,17 @@ static void FOR(log_softmax_row)(const FOR(slice) * s)
     ROW_MAP(s, s->x, (a - m) - sum)
 }
 
-static void FOR(fill_products)(const void *source, int64_t begin, int64_t n, ELEM *buffer)
+TAPE__INLINE UNIT FOR(product_term)(const void *source, int64_t i, int64_t left)
 {
     const FOR(slice) *s = source;
-    for (int64_t i = 0; i < n; i += WIDTH) {
-        UNIT u = FOR(unit_load_upto)(s->x + begin + i, n - i), v = FOR(unit_load_upto)(s->g + begin + i, n - i);
-        PARTWISE(u.part[k] = FOR(unless)((MASK)(u.part[k] == FOR(splat)(0)), u.part[k] * v.part[k]);)
-        FOR(unit_store)(buffer + i, u);
-    }
+    UNIT u = FOR(unit_load_upto)(s->x + i, left), v = FOR(unit_load_upto)(s->g + i, left);
+    PARTWISE(u.part[k] = FOR(unless)((MASK)(u.part[k] == FOR(splat)(0)), u.part[k] * v.part[k]);)
+    return u;
 }
 
 static void FOR(softmax_vjp_row)(const FOR(slice) * s)
 {
-    const VEC sum = FOR(splat)(FOR(reduce_filled)(&FOR(reduce_sum), s->n, FOR(fill_products), s));
+    const VEC sum = FOR(splat)(FOR(sum_terms)(s->n, FOR(product_term), s));
     ROW_VJP(s, FOR(softmax_term))
 }
 
@@ -203,10 +201,34 @@ COLUMNS_VJP(log_softmax_vjp_columns, g, FOR(log_softmax_term))
 
 typedef struct FOR(softmax_job) {
     FOR(slice) slice; /* the first one; width is not used */
-    tape__softmax_shape shape;
-    int64_t across, count, per_item; /* slices of one outer index; of all; of one parallel iteration */
+    bool turned;
+    int64_t rows, across, count, per_item; /* slices of one outer index; of all; of one parallel iteration */
     FOR(slice_fn) * fn;
 } FOR(softmax_job);
+
+static void FOR(turn)(int64_t rows, int64_t n, const ELEM *x, ELEM *turned)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < n; i++)
+            turned[i * WIDTH + r] = x[r * n + i];
+}
+
+/* Short rows, a unit of them at once: they are turned into columns and back. */
+static void FOR(turned_rows)(const FOR(slice) * s, int64_t rows, FOR(slice_fn) * columns)
+{
+    ELEM x[SHORT * WIDTH] = {0}, g[SHORT * WIDTH] = {0}, y[SHORT * WIDTH] = {0};
+    FOR(turn)(rows, s->n, s->x, x);
+    if (s->g)
+        FOR(turn)(rows, s->n, s->g, g);
+    if (s->accumulate)
+        FOR(turn)(rows, s->n, s->y, y);
+    FOR(slice) turned = {.n = s->n, .stride = WIDTH, .width = WIDTH, .x = x, .g = g, .y = y};
+    turned.accumulate = s->accumulate;
+    columns(&turned);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < s->n; i++)
+            s->y[r * s->n + i] = y[i * WIDTH + r];
+}
 
 static void FOR(softmax_item)(void *arg, int64_t item)
 {
@@ -214,12 +236,17 @@ static void FOR(softmax_item)(void *arg, int64_t item)
     int64_t end = (item + 1) * j->per_item < j->count ? (item + 1) * j->per_item : j->count;
     for (int64_t i = item * j->per_item; i < end; i++) {
         FOR(slice) s = j->slice;
-        int64_t first = i % j->across * WIDTH, at = i / j->across * j->shape.n * j->shape.inner + first;
-        s.width = j->shape.inner - first < WIDTH ? j->shape.inner - first : WIDTH;
+        int64_t first = i % j->across * WIDTH, at = i / j->across * s.n * s.stride + first;
+        if (j->turned)
+            at = i * WIDTH * s.n;
+        s.width = s.stride - first < WIDTH ? s.stride - first : WIDTH;
         s.x += at;
         s.y += at;
         s.g = s.g ? s.g + at : NULL;
-        j->fn(&s);
+        if (j->turned)
+            FOR(turned_rows)(&s, j->rows - i * WIDTH < WIDTH ? j->rows - i * WIDTH : WIDTH, j->fn);
+        else
+            j->fn(&s);
     }
 }
 
@@ -230,10 +257,15 @@ static void FOR(softmax_run)(const struct tape__parallel *p, tape__softmax_shape
         return;
     slice.n = shape.n;
     slice.stride = shape.inner;
-    FOR(softmax_job) j = {.slice = slice, .shape = shape, .fn = shape.inner == 1 ? rows : columns};
+    FOR(softmax_job) j = {.slice = slice, .rows = shape.outer, .fn = columns};
     j.across = (shape.inner + WIDTH - 1) / WIDTH;
     j.count = shape.outer * j.across;
-    int64_t work = shape.n * (shape.inner < WIDTH ? shape.inner : WIDTH);
+    j.turned = shape.inner == 1 && shape.n <= SHORT;
+    if (j.turned)
+        j.count = (shape.outer + WIDTH - 1) / WIDTH;
+    else if (shape.inner == 1)
+        j.fn = rows;
+    int64_t work = shape.n * (shape.inner < WIDTH && !j.turned ? shape.inner : WIDTH);
     j.per_item = work < ITEM ? ITEM / work : 1;
     tape__parallel_for(p, (j.count + j.per_item - 1) / j.per_item, FOR(softmax_item), &j);
 }

@@ -31,6 +31,31 @@ typedef int64_t lane_f64;
 static const lane_f32 first_lanes_f32[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
 static const lane_f64 first_lanes_f64[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 
+/* Loads of chosen lanes that touch nothing else, where the instruction set has them. */
+#if defined(TAPE__ISA_AVX512)
+#define MASKED_LOAD
+static inline vec_f32 masked_load_f32(const float *x, mask_f32 mask)
+{
+    return _mm512_maskz_loadu_ps(_mm512_movepi32_mask((__m512i)mask), x);
+}
+
+static inline vec_f64 masked_load_f64(const double *x, mask_f64 mask)
+{
+    return _mm512_maskz_loadu_pd(_mm512_movepi64_mask((__m512i)mask), x);
+}
+#elif defined(TAPE__ISA_AVX2)
+#define MASKED_LOAD
+static inline vec_f32 masked_load_f32(const float *x, mask_f32 mask)
+{
+    return _mm256_maskload_ps(x, (__m256i)mask);
+}
+
+static inline vec_f64 masked_load_f64(const double *x, mask_f64 mask)
+{
+    return _mm256_maskload_pd(x, (__m256i)mask);
+}
+#endif
+
 #define T f32
 #include "unit_of.h"
 #undef T

@@ -1,5 +1,4 @@
-/* Knows units of dtype T: loads, stores, and the halves of a unit at the end of a row. Included once for each dtype T.
- */
+/* Knows units of dtype T: loads, stores, and the part of a unit at the end of a row. Included once for each dtype T. */
 
 #define VEC FOR(vec)
 #define ELEM FOR(elem)
@@ -32,28 +31,42 @@ TAPE__INLINE void FOR(unit_store)(ELEM *x, UNIT u)
     PARTWISE(FOR(store)(x + k * LANES, u.part[k]);)
 }
 
-/* n < WIDTH elements, in copies of fixed size that need no call. */
-TAPE__INLINE void FOR(copy_some)(ELEM *to, const ELEM *from, int n)
+/* n < WIDTH elements, in copies of fixed size that need no library call. */
+__attribute__((noinline, unused)) static void FOR(copy_some)(ELEM *to, const ELEM *from, int n)
 {
-    int i = 0;
-#define PIECE(size)                                                                                                    \
+#define COPY(size)                                                                                                     \
     if (n & (size)) {                                                                                                  \
-        memcpy(to + i, from + i, (size) * sizeof(ELEM));                                                               \
-        i += (size);                                                                                                   \
+        memcpy(to, from, (size) * sizeof(ELEM));                                                                       \
+        to += (size);                                                                                                  \
+        from += (size);                                                                                                \
     }
-    PIECE(8)
-    PIECE(4)
-    PIECE(2)
-    PIECE(1)
-#undef PIECE
+    COPY(8)
+    COPY(4)
+    COPY(2)
+    COPY(1)
+#undef COPY
 }
 
-/* The first n < WIDTH lanes from x, the others 0. */
+/* For part k of a unit, a mask of the lanes below n. */
+TAPE__INLINE FOR(mask) FOR(lanes_below)(int n, int k)
+{
+    FOR(mask) mask;
+    memcpy(&mask, FOR(first_lanes) + WIDTH - n + k * LANES, sizeof mask);
+    return mask;
+}
+
+/* The first n < WIDTH lanes from x, the others 0. Nothing beyond is read. */
 TAPE__INLINE UNIT FOR(unit_load_some)(const ELEM *x, int n)
 {
+    UNIT u;
+#ifdef MASKED_LOAD
+    PARTWISE(u.part[k] = FOR(masked_load)(x + k * LANES, FOR(lanes_below)(n, k));)
+#else
     ELEM lane[WIDTH] = {0};
     FOR(copy_some)(lane, x, n);
-    return FOR(unit_load)(lane);
+    u = FOR(unit_load)(lane);
+#endif
+    return u;
 }
 
 TAPE__INLINE void FOR(unit_store_some)(ELEM *x, UNIT u, int n)
@@ -80,9 +93,7 @@ TAPE__INLINE void FOR(unit_store_upto)(ELEM *x, UNIT u, int64_t n)
 /* The first n lanes of u, the others `rest`. */
 TAPE__INLINE UNIT FOR(unit_keep)(UNIT u, int n, ELEM rest)
 {
-    const FOR(lane) *first = FOR(first_lanes) + WIDTH - n;
-    PARTWISE(FOR(mask) mask; memcpy(&mask, first + k * LANES, sizeof mask);
-             u.part[k] = FOR(sel)(mask, u.part[k], FOR(splat)(rest));)
+    PARTWISE(u.part[k] = FOR(sel)(FOR(lanes_below)(n, k), u.part[k], FOR(splat)(rest));)
     return u;
 }
 

@@ -14,7 +14,8 @@ typedef uint64_t __attribute__((may_alias)) item_8;
 enum {
     PARALLEL_BYTES = 1 << 17, /* of one parallel iteration: a smaller copy is not worth a second thread */
     PIECE = 1 << 14,          /* elements of a long row that are copied at once */
-    TILE = 64,                /* a transposed tile is TILE x TILE elements: few pages, and lines are used whole */
+    TILE_M = 128,             /* a transposed tile is TILE_M lines of y by TILE_N of x: few pages */
+    TILE_N = 32,
     LINE = 64
 };
 
@@ -46,27 +47,76 @@ DEFINE_STRIDED(1)
 DEFINE_STRIDED(4)
 DEFINE_STRIDED(8)
 
-/* y[i * ys + j] = x[j * xs + i] for i < m, j < n, one line of x at a time: each line is read once, whole, so strides
-   that are a power of two do no harm. */
-#define DEFINE_TILE(bytes)                                                                                             \
+typedef item_4 vec_4 __attribute__((vector_size(16)));
+typedef item_8 vec_8 __attribute__((vector_size(16)));
+
+/* to[i * LINE / 4 + j] = from[j * x_stride + i] for a square of vectors. */
+static inline void turn_4(item_4 *to, const item_4 *from, int64_t x_stride)
+{
+    vec_4 a, b, c, d;
+    memcpy(&a, from, sizeof a);
+    memcpy(&b, from + x_stride, sizeof b);
+    memcpy(&c, from + 2 * x_stride, sizeof c);
+    memcpy(&d, from + 3 * x_stride, sizeof d);
+    vec_4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    vec_4 row[4] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7)};
+    ab = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    cd = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    row[2] = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    row[3] = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    for (int r = 0; r < 4; r++)
+        memcpy(to + r * (LINE / 4), &row[r], sizeof row[r]);
+}
+
+static inline void turn_8(item_8 *to, const item_8 *from, int64_t x_stride)
+{
+    vec_8 a, b;
+    memcpy(&a, from, sizeof a);
+    memcpy(&b, from + x_stride, sizeof b);
+    vec_8 first = __builtin_shufflevector(a, b, 0, 2), second = __builtin_shufflevector(a, b, 1, 3);
+    memcpy(to, &first, sizeof first);
+    memcpy(to + LINE / 8, &second, sizeof second);
+}
+
+static inline void turn_1(item_1 *to, const item_1 *from, int64_t x_stride)
+{
+    (void)x_stride;
+    *to = *from;
+}
+
+/* y[i * ys + j] = x[j * xs + i] for i < m, j < n, in squares whose side is a line of the cache: each line is read once,
+   whole, and written whole, so strides that are a power of two do no harm. */
+#define DEFINE_TILE(bytes, step)                                                                                       \
+    static void square_##bytes(item_##bytes *y, int64_t y_stride, const item_##bytes *x, int64_t x_stride)             \
+    {                                                                                                                  \
+        enum { SIDE = LINE / bytes };                                                                                  \
+        item_##bytes turned[SIDE * SIDE];                                                                              \
+        for (int j = 0; j < SIDE; j += step)                                                                           \
+            for (int i = 0; i < SIDE; i += step)                                                                       \
+                turn_##bytes(turned + i * SIDE + j, x + j * x_stride + i, x_stride);                                   \
+        for (int i = 0; i < SIDE; i++)                                                                                 \
+            memcpy(y + i * y_stride, turned + i * SIDE, LINE);                                                         \
+    }                                                                                                                  \
     static void tile_##bytes(int64_t m, int64_t n, item_##bytes *y, int64_t y_stride, const item_##bytes *x,           \
                              int64_t x_stride)                                                                         \
     {                                                                                                                  \
         enum { SIDE = LINE / bytes };                                                                                  \
-        item_##bytes kept[SIDE][SIDE];                                                                                 \
         for (int64_t i = 0; i < m; i += SIDE)                                                                          \
             for (int64_t j = 0; j < n; j += SIDE) {                                                                    \
-                int64_t rows = at_most(SIDE, m - i), columns = at_most(SIDE, n - j);                                   \
-                for (int64_t c = 0; c < columns; c++)                                                                  \
-                    memcpy(kept[c], &x[(j + c) * x_stride + i], (size_t)rows *bytes);                                  \
-                for (int64_t r = 0; r < rows; r++)                                                                     \
-                    for (int64_t c = 0; c < columns; c++)                                                              \
-                        y[(i + r) * y_stride + j + c] = kept[c][r];                                                    \
+                item_##bytes *to = y + i * y_stride + j;                                                               \
+                const item_##bytes *from = x + j * x_stride + i;                                                       \
+                if (m - i >= SIDE && n - j >= SIDE) {                                                                  \
+                    square_##bytes(to, y_stride, from, x_stride);                                                      \
+                    continue;                                                                                          \
+                }                                                                                                      \
+                for (int64_t r = 0; r < at_most(SIDE, m - i); r++)                                                     \
+                    for (int64_t c = 0; c < at_most(SIDE, n - j); c++)                                                 \
+                        to[r * y_stride + c] = from[c * x_stride + r];                                                 \
             }                                                                                                          \
     }
-DEFINE_TILE(1)
-DEFINE_TILE(4)
-DEFINE_TILE(8)
+DEFINE_TILE(1, 1)
+DEFINE_TILE(4, 4)
+DEFINE_TILE(8, 2)
 
 static void visit_row(void *arg, int64_t x, int64_t y, const int64_t *index)
 {
@@ -96,7 +146,8 @@ static void visit_strided(void *arg, int64_t x, int64_t y, const int64_t *index)
 static void visit_tile(void *arg, int64_t x, int64_t y, const int64_t *index)
 {
     const struct copy *c = arg;
-    int64_t m = at_most(TILE, c->m - index[c->piece] * TILE), n = at_most(TILE, c->n - index[c->piece + 1] * TILE);
+    int64_t m = at_most(TILE_M, c->m - index[c->piece] * TILE_M),
+            n = at_most(TILE_N, c->n - index[c->piece + 1] * TILE_N);
     const char *from = c->x + x * (int64_t)c->item_size;
     char *to = c->y + y * (int64_t)c->item_size;
     if (c->item_size == 1)
@@ -126,9 +177,9 @@ static void copy_tiles(const struct tape__parallel *p, struct copy *c, tape__wal
     tape__walk_drop(w, w->rank - 1);
     tape__walk_drop(w, axis);
     c->piece = w->rank;
-    tape__walk_push_pieces(w, c->m, TILE, 1, c->y_stride_m);
-    tape__walk_push_pieces(w, c->n, TILE, c->x_stride, 1);
-    int64_t elements = at_most(c->m, TILE) * at_most(c->n, TILE);
+    tape__walk_push_pieces(w, c->m, TILE_M, 1, c->y_stride_m);
+    tape__walk_push_pieces(w, c->n, TILE_N, c->x_stride, 1);
+    int64_t elements = at_most(c->m, TILE_M) * at_most(c->n, TILE_N);
     tape__walk_run(p, w, PARALLEL_BYTES / (elements * (int64_t)c->item_size), visit_tile, c);
 }
 
