@@ -77,7 +77,7 @@ foreach(source ${sources})
 endforeach()
 
 # Instrumented code would need the consumer instrumented too.
-if(NOT TAPE_SANITIZE AND NOT TAPE_COVERAGE AND NOT BUILD_SHARED_LIBS)
+if(NOT TAPE_SANITIZE AND NOT TAPE_COVERAGE AND NOT BUILD_SHARED_LIBS AND TARGET tape-cli)
   tape_test(install ${PROJECT_SOURCE_DIR}/tests/install/run.sh)
 endif()
 

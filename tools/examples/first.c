@@ -1,5 +1,5 @@
-#include <stdio.h>
 #include "tape/optim.h"
+#include <stdio.h>
 
 int main(void)
 {
