@@ -33,7 +33,7 @@ const char *tape_build_features(void)
 #if TAPE__SLEEF
     return "SLEEF"
 #else
-    return "the C library's mathematics (no SLEEF)"
+    return "the C library's mathematics"
 #endif
 #if TAPE__ZLIB
            ", zlib"

@@ -8,6 +8,9 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
+/* How the program was called, for a command to type next. */
+extern const char *program_name;
+
 /* One line on stderr: "tape: ...". Return EXIT_USAGE and EXIT_FAILED. */
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int failure(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -9,6 +9,8 @@
 #include "cli.h"
 #include "tape/tape.h"
 
+const char *program_name = "tape";
+
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
@@ -81,6 +83,8 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (argc > 0)
+        program_name = argv[0];
     signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like a full disk */
     int code = run(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_OK)

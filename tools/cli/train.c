@@ -170,7 +170,7 @@ static void print_end(const run *r)
     printf("test accuracy %.2f %%\n", 100 * r->report.final_accuracy);
     printf("model      %s\n", r->model_path);
     printf("report     %s\n", r->report_path);
-    printf("next       tape predict --model %s%s%s\n", r->model_path, r->options.data ? " --data " : "",
+    printf("next       %s predict --model %s%s%s\n", program_name, r->model_path, r->options.data ? " --data " : "",
            r->options.data ? r->options.data : "");
 }
 

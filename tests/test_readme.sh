@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# README.md is the truth: its program is the example that is built, prints what is shown, and the demo's numbers are those
+# on the screen.
+set -euo pipefail
+source=${TAPE_TEST_SOURCE:?}
+build=${TAPE_TEST_BUILD:?}
+tape=${TAPE_TEST_CLI:?}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# block N: what stands in the N-th fenced block of README.md.
+block() { awk -v n="$1" '/^```/ { open = !open; count += open; next } open && count == n' "$source/README.md"; }
+
+block 3 | diff - "$source/tools/examples/first.c"
+"$build/examples/first" | diff <(block 4) -
+
+"$tape" train --output "$scratch/run" >"$scratch/out.txt"
+grep -E '^(train loss|test loss|test accuracy)' "$scratch/out.txt" >"$scratch/results.txt"
+if ! "$tape" info | grep -q SLEEF; then
+    exit 0 # the numbers in README.md are those of the default mathematics
+fi
+if "$tape" info | grep -q 'with FMA'; then
+    block 2 | diff - "$scratch/results.txt"
+else
+    grep -qF "$(head -n 1 "$scratch/results.txt")" "$source/README.md"
+    block 2 | tail -n 2 | diff - <(tail -n 2 "$scratch/results.txt")
+fi
