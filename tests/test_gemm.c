@@ -321,7 +321,7 @@ static struct variant draw_variant(void)
 START_TEST(tile_edges)
 {
     static const int64_t sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 24, 31, 33, 40, 65};
-    static const int64_t ks[] = {0, 1, 2, 3, 7, 8, 9, 31};
+    static const int64_t ks[] = {0, 1, 2, 3, 7, 8, 9, 17, 24, 31};
     enum { SIZES = sizeof sizes / sizeof *sizes, KS = sizeof ks / sizeof *ks };
     for (int i = 0; i < SIZES; i++)
         for (int j = 0; j < SIZES; j++) {
@@ -352,7 +352,8 @@ START_TEST(block_edges)
         {3, 5, 256, {1, 1}},    {3, 5, 257, {1, 1}},     {5, 3, 513, {1, 1}},    {1, 1, 1000, {1, 1}},
         {1, 70, 400, {1, 1}},   {70, 1, 400, {1, 1}},    {2, 130, 390, {1, 1}},  {64, 700, 96, {1, 1}},
         {65, 330, 500, {1, 1}}, {175, 66, 2500, {1, 1}}, {64, 2049, 64, {1, 1}}, {1, 2100, 40, {1, 1}},
-        {2100, 1, 40, {1, 1}},  {1400, 65, 66, {1, 1}},
+        {3, 300, 21, {1, 1}},   {2, 517, 259, {1, 1}},   {1, 270, 6, {1, 1}},    {2100, 1, 40, {1, 1}},
+        {1400, 65, 66, {1, 1}},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int r = 0; r < 2; r++) {

@@ -33,11 +33,26 @@ enum { MAX_ROWS = 8, MAX_VECS = 8, LOG2_VECS = 4 };
 #define TILES_8(X) X(8, 1)
 static const int tile_rows[LOG2_VECS] = {8, 6, 3, 1};
 
+/* Products of few rows: columns of B that are transposed at once (as many sums as hide the latency of FMA), and the
+   sums of long rows that lie in cache. */
+enum {
+    DOT_GROUPS = 8,
+    DOT_ROWS = TAPE__GEMM_DOT_ROWS,
+    STREAM_ROWS = 3,
+    STREAM_STEPS = 4,
+    STREAM_BYTES = 2048,
+    STREAM_FROM = 1024
+};
+
 #define T f32
 #include "gemm_type.h"
+
+#include "gemm_thin.h"
 #undef T
 #define T f64
 #include "gemm_type.h"
+
+#include "gemm_thin.h"
 #undef T
 
 const struct tape__gemm_kernels TAPE__ISA_SYM(tape__gemm) = {{

@@ -17,14 +17,19 @@ typedef struct tape__gemm_block {
     int64_t width; /* tape__gemm_width() of the whole product: the most columns of a tile */
     const char *a; /* packed: slivers of tape__gemm_sliver() rows, each k x rows */
     int64_t a_row, a_k;
-    const char *b; /* packed: slivers of tape__gemm_columns(), each k x columns; otherwise unit columns */
-    int64_t b_k;
+    const char *b;      /* packed: slivers of tape__gemm_columns(), each k x columns */
+    int64_t b_k, b_col; /* unpacked, b_col is one element; or, with m up to TAPE__GEMM_DOT_ROWS, b_k is */
     char *c;
     int64_t c_row;
     const char *add;
     int64_t add_row;
     bool a_packed, b_packed;
 } tape__gemm_block;
+
+enum { TAPE__GEMM_DOT_ROWS = 2 };
+
+/* The most k of a block. It decides bits, so it is the same for every dtype and processor. */
+enum { TAPE__GEMM_K_MAX = 256 };
 
 /* One dtype's functions. */
 typedef struct tape__gemm_type {

@@ -108,21 +108,6 @@ static void FOR(columns)(const tape__gemm_block *g, struct tile *t, const char *
     }
 }
 
-static void FOR(block)(const tape__gemm_block *g)
-{
-    struct tile t = {.k = g->k, .a_k = g->a_k, .c_row = g->c_row, .add_row = g->add_row, .b_k = g->b_k};
-    t.a_row = g->a_packed ? FOR(size) : g->a_row;
-    if (!g->b_packed) {
-        FOR(columns)(g, &t, g->b, 0, g->n);
-        return;
-    }
-    for (int64_t j = 0, columns; j < g->n; j += columns) {
-        columns = tape__gemm_columns(g->n - j, g->width, FOR(LANES));
-        t.b_k = columns * FOR(size);
-        FOR(columns)(g, &t, g->b + j * g->k * FOR(size), j, columns);
-    }
-}
-
 /* Elements [first, last) of k, one by one. */
 static void FOR(pack_plain)(char *out, int64_t width, int64_t first, int64_t last, const char *in, int64_t in_i,
                             int64_t in_k)
@@ -163,17 +148,15 @@ static void FOR(pack_columns)(char *out, int64_t width, int64_t k, const char *i
     const int64_t row = width * FOR(size), last = (width - 1) / LANES * LANES, beyond = last + LANES - width;
     const int64_t squares = (k - (beyond + width - 1) / width) / LANES;
     for (int64_t i0 = last; i0 >= 0; i0 -= LANES) {
-        const char *from[LANES];
+        int64_t from[LANES];
         char *to = out + i0 * FOR(size);
         EACH (i, LANES)
-            from[i] = in + (i0 + i < width ? i0 + i : width - 1) * in_i;
+            from[i] = (i0 + i < width ? i0 + i : width - 1) * in_i;
         for (int64_t s = 0; s < squares; s++) {
             FOR(pack) y[LANES];
-            FOR(transpose)(from, y);
-            EACH (i, LANES) {
+            FOR(transpose)(in + s * PACK_BYTES, from, y);
+            EACH (i, LANES)
                 memcpy(to + i * row, &y[i], PACK_BYTES);
-                from[i] += PACK_BYTES;
-            }
             to += LANES * row;
         }
     }

@@ -112,11 +112,32 @@ static inline void store_part_f64(char *to, vec_f64 x, int count)
 
 #endif
 
-/* Squares are transposed by packing: y[j][i] = row[i][j]. Wider vectors would do it no faster. */
+/* Squares are transposed by packing: y[j][i] is element j of row i, which starts at from + row[i]. Wider
+   vectors would do it no faster. */
 #if defined(TAPE__ISA_AVX2) || defined(TAPE__ISA_AVX512)
 enum { PACK_BYTES = 32 };
 typedef __m256 pack_f32;
 typedef __m256d pack_f64;
+
+static inline pack_f32 pack_splat_f32(float x)
+{
+    return _mm256_set1_ps(x);
+}
+
+static inline pack_f64 pack_splat_f64(double x)
+{
+    return _mm256_set1_pd(x);
+}
+
+static inline pack_f32 pack_mul_add_f32(pack_f32 a, pack_f32 b, pack_f32 x)
+{
+    return _mm256_fmadd_ps(a, b, x);
+}
+
+static inline pack_f64 pack_mul_add_f64(pack_f64 a, pack_f64 b, pack_f64 x)
+{
+    return _mm256_fmadd_pd(a, b, x);
+}
 
 static inline __m256 load_halves(const char *low, const char *high)
 {
@@ -124,12 +145,12 @@ static inline __m256 load_halves(const char *low, const char *high)
                                 _mm_loadu_ps((const float *)high), 1);
 }
 
-static inline void transpose_f32(const char *const *row, pack_f32 *y)
+static inline void transpose_f32(const char *from, const int64_t *row, pack_f32 *y)
 {
     for (int j = 0; j < 8; j += 4) {
         __m256 r[4], s[4];
         for (int i = 0; i < 4; i++)
-            r[i] = load_halves(row[i] + 4 * j, row[i + 4] + 4 * j);
+            r[i] = load_halves(from + row[i] + 4 * j, from + row[i + 4] + 4 * j);
         for (int i = 0; i < 2; i++) {
             s[i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
             s[i + 2] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
@@ -141,11 +162,11 @@ static inline void transpose_f32(const char *const *row, pack_f32 *y)
     }
 }
 
-static inline void transpose_f64(const char *const *row, pack_f64 *y)
+static inline void transpose_f64(const char *from, const int64_t *row, pack_f64 *y)
 {
     for (int j = 0; j < 4; j += 2) {
-        __m256d r = _mm256_castps_pd(load_halves(row[0] + 8 * j, row[2] + 8 * j));
-        __m256d s = _mm256_castps_pd(load_halves(row[1] + 8 * j, row[3] + 8 * j));
+        __m256d r = _mm256_castps_pd(load_halves(from + row[0] + 8 * j, from + row[2] + 8 * j));
+        __m256d s = _mm256_castps_pd(load_halves(from + row[1] + 8 * j, from + row[3] + 8 * j));
         y[j] = _mm256_unpacklo_pd(r, s);
         y[j + 1] = _mm256_unpackhi_pd(r, s);
     }
@@ -155,12 +176,24 @@ static inline void transpose_f64(const char *const *row, pack_f64 *y)
 enum { PACK_BYTES = 16 };
 typedef vec_f32 pack_f32;
 typedef vec_f64 pack_f64;
+#define pack_splat_f32 splat_f32
+#define pack_splat_f64 splat_f64
 
-static inline void transpose_f32(const char *const *row, pack_f32 *y)
+static inline pack_f32 pack_mul_add_f32(pack_f32 a, pack_f32 b, pack_f32 x)
+{
+    return a * b + x;
+}
+
+static inline pack_f64 pack_mul_add_f64(pack_f64 a, pack_f64 b, pack_f64 x)
+{
+    return a * b + x;
+}
+
+static inline void transpose_f32(const char *from, const int64_t *row, pack_f32 *y)
 {
     pack_f32 s[4];
     for (int i = 0; i < 2; i++) {
-        pack_f32 a = load_f32(row[2 * i]), b = load_f32(row[2 * i + 1]);
+        pack_f32 a = load_f32(from + row[2 * i]), b = load_f32(from + row[2 * i + 1]);
         s[i] = __builtin_shufflevector(a, b, 0, 4, 1, 5);
         s[i + 2] = __builtin_shufflevector(a, b, 2, 6, 3, 7);
     }
@@ -170,9 +203,9 @@ static inline void transpose_f32(const char *const *row, pack_f32 *y)
     }
 }
 
-static inline void transpose_f64(const char *const *row, pack_f64 *y)
+static inline void transpose_f64(const char *from, const int64_t *row, pack_f64 *y)
 {
-    pack_f64 a = load_f64(row[0]), b = load_f64(row[1]);
+    pack_f64 a = load_f64(from + row[0]), b = load_f64(from + row[1]);
     y[0] = __builtin_shufflevector(a, b, 0, 2);
     y[1] = __builtin_shufflevector(a, b, 1, 3);
 }

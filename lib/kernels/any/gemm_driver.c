@@ -9,14 +9,14 @@
    (ROW_BLOCK x K_BLOCK) in L2. K_BLOCK and K_ROUND decide bits, so they are the same for every dtype and processor; the
    others are free. */
 enum {
-    K_BLOCK = 256,
+    K_BLOCK = TAPE__GEMM_K_MAX,
     K_ROUND = 8,
     ROW_BLOCK = 168,
     COLUMN_BLOCK = 2048,
     FEW_COLUMNS = 256,           /* where few rows use a packed column, it should be in cache still */
-    UNPACKED_BYTES = 640 * 1024, /* of B, from which packing what has unit stride already pays */
+    UNPACKED_BYTES = 448 * 1024, /* of B, from which packing what has unit stride already pays */
     PACK_ROWS = 16,              /* of B, read at a time */
-    SCATTER = 1024,              /* columns of a block on its way to a C without unit stride */
+    SCATTER_BYTES = 4096,        /* on their way to a C without unit stride: 24 rows by 2 vectors, or fewer by more */
     TASKS = 16,                  /* wanted where a product or a batch is spread over threads */
     ROW_BLOCKS = 8,              /* packed at once where threads share them */
     PARALLEL_WORK = 500000,      /* m n k from which threads pay */
@@ -33,10 +33,10 @@ struct plan {
     int64_t size; /* of an element */
     int64_t k_block, row_block, row_blocks, column_block, column_task, width;
     bool pack_a, pack_b, scatter, bias_by_row;
-    bool starts;                           /* C is set or added to before the sum */
-    bool threads;                          /* the product itself is spread */
-    int64_t batch_tasks;                   /* or its batch is, over so many tasks */
-    int64_t a_bytes, scatter_bytes, bytes; /* workspace: of packed A (first), of tiles (last), and in all, a task */
+    bool starts;            /* C is set or added to before the sum */
+    bool threads;           /* the product itself is spread */
+    int64_t batch_tasks;    /* or its batch is, over so many tasks */
+    int64_t a_bytes, bytes; /* workspace of a task: of packed A, which comes first, and in all */
 };
 
 static int64_t min(int64_t a, int64_t b)
@@ -97,6 +97,12 @@ static void merge_rows(struct plan *p)
     }
 }
 
+/* Whether C' = B' A' is the better view: there C's rows have unit stride, or its only column is a row. */
+static bool is_turned(const tape__gemm *g)
+{
+    return g->m > 1 && (g->n == 1 || (g->c.col != 1 && g->c.row == 1));
+}
+
 static void orient(struct plan *p)
 {
     tape__gemm *g = &p->g;
@@ -106,10 +112,12 @@ static void orient(struct plan *p)
         merge_rows(p);
         transpose(p);
     }
-    if (g->m > 1 && (g->n == 1 || (g->c.col != 1 && g->c.row == 1)))
+    if (is_turned(g))
         transpose(p);
     if (g->n == 1)
         g->b.col = g->c.col = 1;
+    if (g->k == 1)
+        g->b.row = 1;
 }
 
 static int64_t work(const tape__gemm *g)
@@ -137,20 +145,15 @@ static void choose_blocks(struct plan *p)
     const bool big = g->m >= 64 && g->n >= 64 && g->k >= 64 && g->k * g->n * p->size > UNPACKED_BYTES;
     p->width = tape__gemm_width(p->type, g->m);
     p->k_block = g->k > 0 ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), K_ROUND) : K_ROUND;
-    p->pack_b = g->b.col != 1 || big;
-    p->pack_a = big;
+    p->scatter = g->c.col != 1;
+    p->pack_b = big || (g->b.col != 1 && (g->m > TAPE__GEMM_DOT_ROWS || g->b.row != 1));
+    p->pack_a = big && !p->scatter;
     p->column_block = p->pack_b ? min(g->n, g->m > 64 || p->threads ? COLUMN_BLOCK : FEW_COLUMNS) : g->n;
     p->column_task = p->column_block;
     p->row_block = p->pack_a ? round_up(ceil_div(g->m, ceil_div(g->m, ROW_BLOCK)), p->type->rows) : g->m;
     p->row_blocks = 1;
-    p->scatter = g->c.col != 1;
     if (p->threads)
         choose_tasks(p);
-    if (p->scatter) {
-        p->row_block = min(p->row_block, 4 * p->type->rows);
-        p->column_task = min(p->column_block, SCATTER);
-        p->scatter_bytes = round_up(p->row_block * p->column_task * p->size, 64);
-    }
     p->starts = g->k == 0 || (g->bias && (g->accumulate || p->bias_by_row || p->scatter || g->bias_stride != 1));
 }
 
@@ -164,15 +167,13 @@ static struct plan make_plan(const tape__gemm_kernels *kernels, const tape__gemm
     p.batch_tasks = 1;
     if (threads && entries > 1 && each < SPLIT_WORK && !sums && each * entries >= PARALLEL_WORK)
         p.batch_tasks = min(entries, TASKS);
-    p.threads = threads && p.batch_tasks == 1 && each >= PARALLEL_WORK && p.g.c.col == 1;
+    p.threads = threads && p.batch_tasks == 1 && each >= PARALLEL_WORK;
     choose_blocks(&p);
     if (p.pack_a)
         p.a_bytes = round_up(min(p.g.m, p.row_block * p.row_blocks) * p.k_block * p.size, 64);
     p.bytes = p.a_bytes;
     if (p.pack_b)
         p.bytes += round_up(p.column_block * p.k_block * p.size, 64);
-    if (p.scatter)
-        p.bytes += p.scatter_bytes;
     return p;
 }
 
@@ -180,7 +181,7 @@ static struct plan make_plan(const tape__gemm_kernels *kernels, const tape__gemm
 struct step {
     const struct plan *p;
     const char *a, *b, *add;
-    char *c, *packed_a, *packed_b, *scatter;
+    char *c, *packed_a, *packed_b;
     int64_t m, n, k;
     int64_t add_row;
     int64_t column_task, column_tasks; /* columns of a task, tasks that share rows */
@@ -230,12 +231,29 @@ static void add_row(tape_dtype dtype, bool accumulate, int64_t n, char *c, int64
         ADD_ROW(double)
 }
 
-static void scatter(const struct step *s, const tape__gemm_block *block, char *c)
+/* A block of a C without unit stride: by way of a buffer, some rows of one sliver at a time. */
+static void scatter(const struct step *s, tape__gemm_block block)
 {
+    enum { ROWS = 24 };
     const struct plan *p = s->p;
-    for (int64_t i = 0; i < block->m; i++)
-        add_row(p->g.dtype, s->accumulate, block->n, c + i * p->g.c.row * p->size, p->g.c.col,
-                block->c + i * block->c_row, 1);
+    const tape__gemm *g = &p->g;
+    const tape__gemm_block whole = block;
+    _Alignas(64) char buffer[SCATTER_BYTES];
+    block.c = buffer;
+    block.add = NULL;
+    for (int64_t j = 0; j < whole.n; j += block.n) {
+        block.n = tape__gemm_columns(whole.n - j, p->width, p->type->lanes);
+        block.b = whole.b + j * (p->pack_b ? s->k * p->size : whole.b_col);
+        block.c_row = block.n * p->size;
+        for (int64_t i = 0; i < whole.m; i += ROWS) {
+            block.m = min(ROWS, whole.m - i);
+            block.a = whole.a + i * whole.a_row;
+            p->type->block(&block);
+            for (int64_t r = 0; r < block.m; r++)
+                add_row(g->dtype, s->accumulate, block.n, whole.c + ((i + r) * g->c.row + j * g->c.col) * p->size,
+                        g->c.col, buffer + r * block.c_row, 1);
+        }
+    }
 }
 
 static void finish(const struct plan *p, char *c, int64_t m, int64_t n)
@@ -262,8 +280,9 @@ static void block_body(void *arg, int64_t task)
         .a = p->pack_a ? s->packed_a + i * s->k * p->size : s->a + i * g->a.row * p->size,
         .a_row = g->a.row * p->size,
         .a_k = g->a.col * p->size,
-        .b = p->pack_b ? s->packed_b + j * s->k * p->size : s->b + j * p->size,
+        .b = p->pack_b ? s->packed_b + j * s->k * p->size : s->b + j * g->b.col * p->size,
         .b_k = g->b.row * p->size,
+        .b_col = g->b.col * p->size,
         .c = s->c + (i * g->c.row + j * g->c.col) * p->size,
         .c_row = g->c.row * p->size,
         .add = s->add ? s->add + i * s->add_row + j * p->size : NULL,
@@ -271,17 +290,12 @@ static void block_body(void *arg, int64_t task)
         .a_packed = p->pack_a,
         .b_packed = p->pack_b,
     };
-    char *c = block.c;
-    if (p->scatter) {
-        block.c = s->scatter;
-        block.c_row = block.n * p->size;
-        block.add = NULL;
-    }
-    p->type->block(&block);
     if (p->scatter)
-        scatter(s, &block, c);
+        scatter(s, block);
+    else
+        p->type->block(&block);
     if (s->last && g->finish)
-        finish(p, c, block.m, block.n);
+        finish(p, block.c, block.m, block.n);
 }
 
 /* Before the sum: C = bias, C += bias, or C = 0. */
@@ -322,7 +336,6 @@ static void product(const struct plan *p, const char *a, const char *b, char *c,
 {
     const tape__gemm *g = &p->g;
     struct step s = {.p = p, .packed_a = workspace, .packed_b = workspace + p->a_bytes};
-    s.scatter = workspace + p->bytes - p->scatter_bytes;
     if (p->starts && (g->bias || !accumulate)) {
         start(p, accumulate, c);
         accumulate = true;
@@ -378,11 +391,17 @@ struct view {
 
 static struct view view_of(const tape__gemm *g)
 {
-    if (g->m > 1 && (g->n == 1 || (g->c.col != 1 && g->c.row == 1)))
+    if (is_turned(g))
         return (struct view){g->n,     g->m,     g->b.col,  g->b.row,  g->a.col, g->a.row,
                              g->c.col, g->c.row, g->b.data, g->a.data, true};
     return (struct view){g->m,     g->n,     g->a.row,  g->a.col,  g->b.row, g->b.col,
                          g->c.row, g->c.col, g->a.data, g->b.data, false};
+}
+
+/* Whether B can be used where it lies. */
+static bool is_direct(const tape__gemm *g, const struct view *v)
+{
+    return v->b_col == 1 || v->n == 1 || (v->m <= TAPE__GEMM_DOT_ROWS && (v->b_k == 1 || g->k == 1));
 }
 
 /* Most small products need one block and no plan. */
@@ -391,7 +410,7 @@ static bool is_small(const tape__gemm *g, const struct view *v)
     const int64_t size = g->dtype == TAPE_F32 ? 4 : 8;
     return g->batch[0] == 1 && g->batch[1] == 1 && g->k >= 1 && g->k <= K_BLOCK && v->m <= SMALL && v->n <= SMALL &&
            v->m * v->n * g->k <= SMALL_WORK && (v->c_col == 1 || v->n == 1) &&
-           (v->b_col == 1 || v->n == 1 || v->n * g->k * size <= SMALL_BYTES) && !g->finish &&
+           (is_direct(g, v) || v->n * g->k * size <= SMALL_BYTES) && !g->finish &&
            !(g->bias && (g->accumulate || v->turned || g->bias_stride != 1));
 }
 
@@ -408,11 +427,12 @@ static void run_small(const tape__gemm_type *type, const tape__gemm *g, const st
                               .a_k = v->a_k * size,
                               .b = v->b,
                               .b_k = v->b_k * size,
+                              .b_col = v->n > 1 ? v->b_col * size : size,
                               .c = (char *)g->c.data,
                               .c_row = v->c_row * size,
                               .add = g->accumulate ? g->c.data : g->bias,
                               .add_row = g->accumulate ? v->c_row * size : 0};
-    if (v->b_col != 1 && v->n > 1) {
+    if (!is_direct(g, v)) {
         const int64_t in_i = v->b_col * size;
         for (int64_t j = 0, width; j < v->n; j += width) {
             width = tape__gemm_columns(v->n - j, block.width, type->lanes);
