@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { POOL = 16, INPUTS = 3, PROGRAMS = 400 };
+enum { POOL = 16, INPUTS = 3, PROGRAMS = 200 };
 
 struct program {
     uint64_t seed;
