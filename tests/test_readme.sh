@@ -22,6 +22,7 @@ fi
 if "$tape" info | grep -q 'with FMA'; then
     block 2 | diff - "$scratch/results.txt"
 else
-    grep -qF "$(head -n 1 "$scratch/results.txt")" "$source/README.md"
-    block 2 | tail -n 2 | diff - <(tail -n 2 "$scratch/results.txt")
+    while read -r line; do
+        grep -qF "\`$line\`" "$source/README.md"
+    done < <(tr -s ' ' <"$scratch/results.txt")
 fi
