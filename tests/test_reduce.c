@@ -25,13 +25,13 @@ static const struct sample samples[] = {
     {1, {7}, {0}, 1},
     {1, {32}, {0}, 1},
     {1, {33}, {0}, 1},
-    {1, {100000}, {0}, 1},
+    {1, {70000}, {0}, 1},
     {1, {5}, {0}, 0},
     {2, {300, 10}, {0, 1}, 2},
     {2, {3, 5000}, {0, 1}, 2},
     {2, {5000, 3}, {0, 1}, 1},
     {2, {200, 83}, {0, 1}, 1},
-    {2, {70000, 20}, {0, 1}, 1},
+    {2, {9000, 20}, {0, 1}, 1},
     {2, {83, 200}, {1, 0}, 2},
     {2, {83, 200}, {1, 0}, 1},
     {3, {4, 65, 130}, {0, 1, 2}, 2},
@@ -47,7 +47,7 @@ static const struct sample samples[] = {
     {2, {4, 0}, {0, 1}, 2},
     {2, {0, 4}, {0, 1}, 2},
 };
-enum { SAMPLES = sizeof samples / sizeof *samples, ROOM = 1 << 21 };
+enum { SAMPLES = sizeof samples / sizeof *samples, ROOM = 1 << 18 };
 
 static const char *const names[TAPE__REDUCTIONS] = {"sum",     "sum_abs", "sum_squares", "prod",     "max",      "min",
                                                     "max_abs", "count",   "mean",        "variance", "logsumexp"};
@@ -212,6 +212,8 @@ START_TEST(test_values)
     for (int s = 0; s < SAMPLES; s++)
         for (int variant = 0; variant < VARIANTS; variant++) {
             int64_t stride[8] = {0}, origin = make_strides(&samples[s], variant, stride);
+            if (variant != PLAIN && samples[s].size[0] > 5000)
+                continue; /* long double loops are slow */
             int64_t kept = reference(&samples[s], stride, data + origin, r, 1);
             for (int k = 0; (kernels = tape__kernels_available(k)); k++)
                 for (int f64 = 0; f64 < 2; f64++) {
@@ -222,31 +224,37 @@ START_TEST(test_values)
 }
 END_TEST
 
+/* The first kernels of the class, serial, against all of it with the pool that runs. */
+static void check_same_bits(tape__reduction r, int sample, bool f64, bool fma)
+{
+    const struct sample *s = &samples[sample];
+    const struct tape__kernels *kernels;
+    int64_t stride[8] = {0}, origin = make_strides(s, PLAIN, stride);
+    size_t bytes = (size_t)tape__split_axes(s->rank, s->size, stride, s->mask).kept * (f64 ? 8 : 4);
+    bool any = false;
+    for (int k = 0; (kernels = tape__kernels_available(k)); k++) {
+        if (kernels->fma != fma)
+            continue;
+        if (!any)
+            run(kernels, NULL, r, f64, s, stride, origin, false, result);
+        any = true;
+        run(kernels, tape__pool(), r, f64, s, stride, origin, false, other);
+        if (memcmp(other, result, bytes))
+            ck_abort_msg("%s %s sample %d: bits differ", kernels->isa, names[r], sample);
+    }
+}
+
 START_TEST(test_threads_and_instruction_sets_agree)
 {
     tape__reduction r = (tape__reduction)_i;
     fill(r == TAPE__PROD);
-    const struct tape__kernels *kernels;
-    for (int s = 0; s < SAMPLES; s++)
-        for (int f64 = 0; f64 < 2; f64++) {
-            int64_t stride[8] = {0}, origin = make_strides(&samples[s], PLAIN, stride);
-            size_t bytes = (size_t)tape__split_axes(samples[s].rank, samples[s].size, stride, samples[s].mask).kept *
-                           (f64 ? 8 : 4);
-            for (int fma = 0; fma < 2; fma++) {
-                bool any = false;
-                for (int k = 0; (kernels = tape__kernels_available(k)); k++) {
-                    if (kernels->fma != fma)
-                        continue;
-                    for (int threads = 1; threads <= 5; threads += threads < 3 ? 1 : 2) {
-                        ck_assert_int_eq(tape__pool_start(threads), 0);
-                        run(kernels, tape__pool(), r, f64, &samples[s], stride, origin, false, any ? other : result);
-                        if (any && memcmp(other, result, bytes))
-                            ck_abort_msg("%s %s sample %d: bits differ", kernels->isa, names[r], s);
-                        any = true;
-                    }
-                }
-            }
-        }
+    for (int threads = 1; threads <= 5; threads += threads < 3 ? 1 : 2) {
+        ck_assert_int_eq(tape__pool_start(threads), 0);
+        for (int s = 0; s < SAMPLES; s++)
+            for (int f64 = 0; f64 < 2; f64++)
+                for (int fma = 0; fma < 2; fma++)
+                    check_same_bits(r, s, f64, fma);
+    }
     ck_assert_int_eq(tape__pool_stop(), 0);
 }
 END_TEST
