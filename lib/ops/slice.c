@@ -284,7 +284,10 @@ static int narrow_all(tape *t, const char *before, int op, tape_tensor x, int ax
         out[i] = tape_narrow(x, axis, start, n - start < size ? n - start : size);
     }
     tape_tensor last = tape__leave(t, before, op, pieces ? out[pieces - 1] : TAPE_NULL);
-    return tape_is_null(last) ? 0 : (int)pieces;
+    if (tape_is_null(last))
+        return 0;
+    out[pieces - 1] = last;
+    return (int)pieces;
 }
 
 int tape_split(tape_tensor x, int axis, int64_t size, tape_tensor *out, int capacity)
