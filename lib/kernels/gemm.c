@@ -16,9 +16,10 @@
 
 /* What is the same for all tiles of a panel. */
 struct tile {
-    int64_t k, a_row, a_k, b_k, c_row, add_row;
-    int64_t last;
-    int tail;
+    const tape__gemm_block *g;
+    int64_t a_k, b_k;
+    int64_t last; /* bytes from a row's start to its last vector */
+    int tail;     /* columns, where they fill no vector; else 0 */
 };
 
 typedef void tile_function(const struct tile *t, const char *a, const char *b, char *c, const char *add);

@@ -15,7 +15,7 @@
 typedef struct tape__gemm_block {
     int64_t m, n, k;
     int64_t width; /* tape__gemm_width() of the whole product: the most columns of a tile */
-    const char *a; /* packed: slivers of tape__gemm_sliver() rows, each k x rows */
+    const char *a; /* packed: slivers of tape__gemm_sliver() rows, each k x rows; a_row is then one element */
     int64_t a_row, a_k;
     const char *b;      /* packed: slivers of tape__gemm_columns(), each k x columns */
     int64_t b_k, b_col; /* unpacked, b_col is one element; or, with m up to TAPE__GEMM_DOT_ROWS, b_k is */

@@ -4,7 +4,16 @@
 /* Adds the first `count` lanes to what is there and stores them. */
 static __attribute__((noinline)) void FOR(store_sums)(char *c, const char *add, const FOR(pack) * x, int64_t count)
 {
-    for (int64_t i = 0; i < count; i++) {
+    int64_t i = 0;
+    for (; i + FOR(pack_lanes) <= count; i += FOR(pack_lanes)) {
+        FOR(pack) sum = x[i / FOR(pack_lanes)], y;
+        if (add) {
+            memcpy(&y, add + i * FOR(size), sizeof y);
+            sum = y + sum;
+        }
+        memcpy(c + i * FOR(size), &sum, sizeof sum);
+    }
+    for (; i < count; i++) {
         FOR(elem) sum, y;
         memcpy(&sum, (const char *)x + i * FOR(size), sizeof sum);
         if (add) {
@@ -184,8 +193,7 @@ static int64_t FOR(stream_block)(const tape__gemm_block *g)
 
 static void FOR(block)(const tape__gemm_block *g)
 {
-    struct tile t = {.k = g->k, .a_k = g->a_k, .c_row = g->c_row, .add_row = g->add_row, .b_k = g->b_k};
-    t.a_row = g->a_packed ? FOR(size) : g->a_row;
+    struct tile t = {.g = g, .a_k = g->a_k, .b_k = g->b_k};
     if (!g->b_packed && g->b_col != FOR(size)) {
         FOR(dot_block)(g);
         return;

@@ -7,7 +7,8 @@ enum { FOR(size) = sizeof(FOR(elem)), FOR(pack_lanes) = PACK_BYTES / FOR(size) }
 TAPE__INLINE void FOR(tile)(const struct tile *t, const char *a, const char *b, char *c, const char *add,
                             const int rows, const int vecs, const bool part)
 {
-    const int64_t a_row = t->a_row, a_k = t->a_k, b_k = t->b_k, c_row = t->c_row, add_row = t->add_row, last = t->last;
+    const int64_t a_row = t->g->a_row, a_k = t->a_k, b_k = t->b_k, last = t->last;
+    const int64_t c_row = t->g->c_row, add_row = t->g->add_row;
     const int tail = t->tail;
     const char *group[(MAX_ROWS + 2) / 3]; /* three rows share a pointer: x86 addresses p, p + row and p + 2 row */
     FOR(vec) x[MAX_ROWS][MAX_VECS], y[MAX_VECS];
@@ -18,7 +19,7 @@ TAPE__INLINE void FOR(tile)(const struct tile *t, const char *a, const char *b, 
             x[i][j] = FOR(splat)(0);
 #define AT(j) ((j) > 0 && (j) == vecs - 1 ? last : (j) * (int)sizeof(FOR(vec)))
 #define LOAD(from) (part ? FOR(load_part)(from, tail) : FOR(load)(from))
-    for (int64_t p = t->k; p > 0; p--) {
+    for (int64_t p = t->g->k; p > 0; p--) {
         EACH (j, vecs)
             y[j] = LOAD(b + AT(j));
         EACH (i, rows) {

@@ -3,7 +3,8 @@
 #include "kernels/any/gemm_driver.h"
 
 #include <assert.h>
-#include <string.h>
+
+#include "base.h"
 
 /* Block sizes, for 32 KiB of L1 and 512 KiB of L2: a sliver of B (K_BLOCK x 16 of f32) stays in L1, a block of A
    (ROW_BLOCK x K_BLOCK) in L2. K_BLOCK and K_ROUND decide bits, so they are the same for every dtype and processor; the
@@ -19,7 +20,7 @@ enum {
     SCATTER_BYTES = 4096,        /* on their way to a C without unit stride: 24 rows by 2 vectors, or fewer by more */
     TASKS = 16,                  /* wanted where a product or a batch is spread over threads */
     ROW_BLOCKS = 8,              /* packed at once where threads share them */
-    PARALLEL_WORK = 500000,      /* m n k from which threads pay */
+    PARALLEL_WORK = 1000000,     /* m n k from which threads pay */
     SPLIT_WORK = 4000000,        /* m n k from which the entries of a batch are spread one by one */
     SMALL = 512,                 /* m, n, m n k and bytes of packed B up to which one block does it all */
     SMALL_WORK = 64 * 64 * 64,
@@ -278,7 +279,7 @@ static void block_body(void *arg, int64_t task)
         .k = s->k,
         .width = p->width,
         .a = p->pack_a ? s->packed_a + i * s->k * p->size : s->a + i * g->a.row * p->size,
-        .a_row = g->a.row * p->size,
+        .a_row = p->pack_a ? p->size : g->a.row * p->size,
         .a_k = g->a.col * p->size,
         .b = p->pack_b ? s->packed_b + j * s->k * p->size : s->b + j * g->b.col * p->size,
         .b_k = g->b.row * p->size,
@@ -389,7 +390,7 @@ struct view {
     bool turned;
 };
 
-static struct view view_of(const tape__gemm *g)
+TAPE__INLINE struct view view_of(const tape__gemm *g)
 {
     if (is_turned(g))
         return (struct view){g->n,     g->m,     g->b.col,  g->b.row,  g->a.col, g->a.row,
@@ -399,13 +400,13 @@ static struct view view_of(const tape__gemm *g)
 }
 
 /* Whether B can be used where it lies. */
-static bool is_direct(const tape__gemm *g, const struct view *v)
+TAPE__INLINE bool is_direct(const tape__gemm *g, const struct view *v)
 {
     return v->b_col == 1 || v->n == 1 || (v->m <= TAPE__GEMM_DOT_ROWS && (v->b_k == 1 || g->k == 1));
 }
 
 /* Most small products need one block and no plan. */
-static bool is_small(const tape__gemm *g, const struct view *v)
+TAPE__INLINE bool is_small(const tape__gemm *g, const struct view *v)
 {
     const int64_t size = g->dtype == TAPE_F32 ? 4 : 8;
     return g->batch[0] == 1 && g->batch[1] == 1 && g->k >= 1 && g->k <= K_BLOCK && v->m <= SMALL && v->n <= SMALL &&
