@@ -7,8 +7,8 @@
 /* Seconds of a clock that only goes forward. */
 double bench_now(void);
 
-/* True if the filter, a regular expression, matches some metric that starts with `prefix` or the prefix itself. */
-bool bench_wants(const char *workload);
+/* True if the filter, a regular expression, may match a metric that begins with this name. */
+bool bench_wants(const char *name);
 
 /* Report a figure: "workload.metric value unit" on stdout where the filter matches the full name, and in the JSON. */
 void bench_report(const char *workload, const char *metric, double value, const char *unit);
@@ -25,5 +25,6 @@ double bench_median(const bench_times *times);
 
 /* A workload prints its own figures. They are listed once, in main.c. */
 void bench_w1_scalar(void);
+void bench_ops(void);
 
 #endif

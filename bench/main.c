@@ -15,6 +15,7 @@ static const struct workload {
     void (*run)(void);
 } workloads[] = {
     {"w1_scalar", bench_w1_scalar},
+    {"ops", bench_ops},
 };
 
 static struct {
@@ -63,12 +64,13 @@ static bool matches(const char *name)
     return !options.filtered || regexec(&options.filter, name, 0, NULL, 0) == 0;
 }
 
-/* The filter may name a metric, so a workload runs if its name matches or the filter starts with its name. */
+/* The filter may name a metric of the workload, or the workload of a row: either may begin the other. */
 static const char *filter_text = "";
-bool bench_wants(const char *workload)
+bool bench_wants(const char *name)
 {
     const char *text = filter_text + (filter_text[0] == '^');
-    return matches(workload) || strncmp(text, workload, strlen(workload)) == 0;
+    size_t m = strcspn(text, "\\$*+?()[]{}|"), n = strlen(name);
+    return matches(name) || strncmp(text, name, m < n ? m : n) == 0;
 }
 
 void bench_report(const char *workload, const char *metric, double value, const char *unit)
@@ -90,7 +92,7 @@ static const char usage[] = "usage: tape-bench [--filter REGEX] [--threads N] [-
                             "Runs the workloads and prints one line a figure: workload.metric value unit.\n"
                             "  --filter REGEX  only metrics whose full name the extended regular expression matches\n"
                             "  --threads N     threads that tape may use (default 1)\n"
-                            "  --json FILE     write the figures there as well\n"
+                            "  --json FILE     where the same figures go as JSON (default: beside the program)\n"
                             "  --list          print the names of the workloads\n";
 
 static int fail(const char *format, const char *what)
@@ -144,6 +146,8 @@ int main(int argc, char **argv)
     int status = parse(argc, argv);
     if (status)
         return status;
+    if (!options.json && !(options.json = fopen(TAPE_BENCH_JSON, "w")))
+        fprintf(stderr, "tape-bench: %s: %s; no JSON is written\n", TAPE_BENCH_JSON, strerror(errno));
     if (options.json)
         fputs("{", options.json);
     for (size_t w = 0; w < sizeof workloads / sizeof *workloads; w++)
