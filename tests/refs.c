@@ -81,6 +81,7 @@ REF(acosh, acoshl(x))
 REF(atanh, atanhl(x))
 REF(erf, erfl(x))
 REF(erfc, erfcl(x))
+REF(ndtr, erfcl(-x / sqrtl(2)) / 2)
 REF(cbrt, cbrtl(x))
 REF(sinc, x == 0 ? 1 : sinl(pi * x) / (pi * x))
 

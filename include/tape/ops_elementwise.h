@@ -115,6 +115,10 @@ TAPE_API tape_tensor tape_erf(tape_tensor x);
 /* 1 - erf(x), precise in the right tail. d: -2 / sqrt(pi) e^(-x^2). */
 TAPE_API tape_tensor tape_erfc(tape_tensor x);
 
+/* The distribution function of the standard normal distribution, erfc(-x / sqrt(2)) / 2. Derivative
+   exp(-x^2 / 2) / sqrt(2 pi). */
+TAPE_API tape_tensor tape_ndtr(tape_tensor x);
+
 /* The real cube root, also of negative x. d: 1 / (3 y^2), +inf at 0. */
 TAPE_API tape_tensor tape_cbrt(tape_tensor x);
 

@@ -56,6 +56,7 @@
 #define ATANH(a) V(atanh)(a)
 #define ERF(a) V(erf)(a)
 #define ERFC(a) V(erfc)(a)
+#define NDTR(a) V(ndtr)(a)
 #define EQ(a, b) ((V(mask))((a) == (b)))
 #define NE(a, b) ((V(mask))((a) != (b)))
 #define LT(a, b) ((V(mask))((a) < (b)))

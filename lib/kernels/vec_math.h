@@ -47,7 +47,6 @@ PLAIN1(log10)
 PLAIN1(sin)
 PLAIN1(cos)
 PLAIN1(tan)
-PLAIN1(tanh)
 PLAIN1(asin)
 PLAIN1(acos)
 PLAIN1(atan)
@@ -139,6 +138,8 @@ static inline VEC FOR(sigmoid)(VEC a)
     VEC e = FOR(exp)(-FOR(abs)(a));
     return FOR(sel)((MASK)(a < FOR(splat)(0)), e, one) / (one + e);
 }
+
+#include "vec_own.h"
 
 #undef VEC
 #undef MASK

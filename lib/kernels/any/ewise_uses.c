@@ -65,6 +65,7 @@ enum { READS = TAPE__USES_ONE - 1 };
 #define ATANH READ1
 #define ERF READ1
 #define ERFC READ1
+#define NDTR READ1
 #define EQ READ2
 #define NE READ2
 #define LT READ2

@@ -1,0 +1,83 @@
+/* Knows the functions that tape computes by formulas of its own, since they come out several times faster than SLEEF's
+   at about the same error: on top of exp, which keeps SLEEF's. Included by vec_math.h, once for each dtype T. */
+
+#ifndef TAPE__VEC_OWN_H
+#define TAPE__VEC_OWN_H
+
+/* Interpolations at Chebyshev's nodes, worked out with 60 digits. */
+
+/* (tanh(x) / x - 1) / x^2 by powers of x^2, for |x| <= 3/4 */
+#define TANH_f32 -0.333333321f, 0.133331796f, -0.0539358536f, 0.0216153189f, -0.00793380762f, 0.00190950245f
+#define TANH_f64                                                                                                       \
+    -0.33333333333333331, 0.13333333333332661, -0.053968253967582078, 0.021869488509711037, -0.0088632349874391021,    \
+        0.0035921213885060418, -0.0014557818253310693, 0.00058974699869533275, -0.00023809406936979282,                \
+        9.4247629764935805e-05, -3.4494724699982165e-05, 1.0048053928129499e-05, -1.6408599646831442e-06
+
+/* (F(x) - 1/2) / x by powers of x^2, for |x| <= 1 and the normal distribution F */
+#define NDTR_CENTRE_f32 0.39894228f, -0.0664903606f, 0.00997332848f, -0.00118634399f, 0.000113502296f, -7.66053817e-06f
+#define NDTR_CENTRE_f64                                                                                                \
+    0.3989422804014327, -0.066490380066905427, 0.0099735570100350224, -0.0011873282154680343, 0.00011543468751655941,  \
+        -9.444655793103845e-06, 6.6596798796552309e-07, -4.1224107514160815e-08, 2.2704137585675999e-09,               \
+        -1.1064328282755891e-10, 4.0743269774266276e-12
+
+/* F(-a) exp(a^2 / 2) (a + 1) by powers of (a - k) / (a + k), for 1 <= a <= top */
+#define NDTR_TAIL_f32                                                                                                  \
+    0.472053207f, -0.0967034405f, 0.0139996306f, 0.0285989091f, -0.0321986168f, 0.0179518091f, -0.00499034166f,        \
+        -0.000349840065f, 0.000638162582f
+#define NDTR_TAIL_f64                                                                                                  \
+    0.46151582985003775, -0.091552281834008931, 0.031030368425961675, 0.010002352385218842, -0.026401042966183973,     \
+        0.024536963243972938, -0.015170415405578645, 0.0065220006644467494, -0.0016760723049385271,                    \
+        7.7916115122694635e-06, 0.00018233384320463572, -5.3607546713371559e-05, -9.894670560038935e-06,               \
+        9.0591992643615106e-06, -7.4571983242423575e-08, -1.3045767339721945e-06, 1.354693344964373e-07,               \
+        1.8958778238693258e-07, -3.3756645920897203e-08, -2.2774137817363405e-08, 6.5198401469649942e-09
+enum { NDTR_K_f32 = 4, NDTR_TOP_f32 = 15, NDTR_K_f64 = 5, NDTR_TOP_f64 = 39 };
+
+#endif
+
+#define POLYNOMIAL(x, c) FOR(polynomial)(x, c, (int)(sizeof(c) / sizeof *(c)))
+
+/* c[0] + c[1] x + ... */
+static inline VEC FOR(polynomial)(VEC x, const FOR(elem) * c, int n)
+{
+    VEC y = FOR(splat)(c[n - 1]);
+    for (int i = n - 2; i >= 0; i--)
+        y = FOR(fma)(y, x, FOR(splat)(c[i]));
+    return y;
+}
+
+/* The rounding error of s = a * a, by Dekker's halves where it takes them. */
+static inline VEC FOR(square_error)(VEC a, VEC s)
+{
+    if (TAPE__FMA)
+        return FOR(fma)(a, a, -s);
+    const VEC c = a * NUMBER(4097, 134217729), high = c - (c - a), low = a - high;
+    return ((high * high - s) + (high + high) * low) + low * low;
+}
+
+/* Under 1.1 ulp. 1 - 2 / (e^2x + 1), and near 0, where that cancels, a polynomial. */
+static inline VEC FOR(tanh)(VEC a)
+{
+    static const FOR(elem) c[] = {FOR(TANH)};
+    const VEC size = FOR(abs)(a), s = a * a, one = FOR(splat)(1);
+    const VEC large = one - FOR(splat)(2) / (FOR(exp)(size + size) + one);
+    const VEC small = FOR(fma)(size * s, POLYNOMIAL(s, c), size);
+    return FOR(copysign)(FOR(sel)((MASK)(size < FOR(splat)(0.75)), small, large), a);
+}
+
+/* The normal distribution. Its tail is a smooth factor times exp(-a^2 / 2), whose argument is taken to twice the
+   precision; beyond top it is 0. */
+static inline VEC FOR(ndtr)(VEC a)
+{
+    static const FOR(elem) near[] = {FOR(NDTR_CENTRE)}, far[] = {FOR(NDTR_TAIL)};
+    const VEC zero = FOR(splat)(0), one = FOR(splat)(1), half = FOR(splat)(0.5), k = FOR(splat)(FOR(NDTR_K));
+    const VEC size = FOR(abs)(a), s = a * a;
+    const VEC centre = FOR(fma)(a, POLYNOMIAL(s, near), half);
+    const VEC factor = POLYNOMIAL((size - k) / (size + k), far) / (size + one);
+    const VEC e = FOR(exp)(s * -half);
+    VEC tail = FOR(fma)(e * FOR(square_error)(size, s), -half, e) * factor;
+    tail = FOR(sel)((MASK)(size > FOR(splat)(FOR(NDTR_TOP))), zero, tail);
+    tail = FOR(sel)((MASK)(a > zero), one - tail, tail);
+    return FOR(sel)((MASK)(size < one), centre, tail);
+}
+
+#undef POLYNOMIAL
