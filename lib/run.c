@@ -24,6 +24,34 @@ tape__node *tape__output(tape__call *call, tape_dtype dtype, int rank, const int
     return node ? add_output(call, node, slot) : NULL;
 }
 
+/* The adjoint that a VJP adds into, as a node that owns nothing. */
+static tape__node *sink_output(tape__call *call)
+{
+    tape *t = call->t;
+    uint32_t slot;
+    tape__node *node = tape__new_node(t, &slot);
+    if (!node)
+        return NULL;
+    node->data = t->sink.data;
+    node->layout = t->sink.layout;
+    node->dtype = t->sink.dtype;
+    t->sink.slot = slot;
+    t->sink.data = NULL;
+    return add_output(call, node, slot);
+}
+
+tape__node *tape__zeros_output(tape__call *call, tape_dtype dtype, int rank, const int64_t *size)
+{
+    const tape__sink *sink = &call->t->sink;
+    if (sink->data && sink->dtype == dtype && sink->layout->rank == rank &&
+        memcmp(sink->layout->size, size, (size_t)rank * sizeof *size) == 0)
+        return sink_output(call);
+    tape__node *node = tape__output(call, dtype, rank, size);
+    if (node)
+        memset(node->data, 0, (size_t)node->layout->numel * tape_dtype_size((tape_dtype)node->dtype));
+    return node;
+}
+
 tape__node *tape__output_view(tape__call *call, int64_t offset, int rank, const int64_t *size, const int64_t *stride)
 {
     tape *t = call->t;

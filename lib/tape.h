@@ -71,7 +71,19 @@ struct tape__vjp {
     const tape_tensor *x, *y, *gy;
     tape_tensor *gx;
     const bool *needs;
+    void (*into)(tape__vjp *vjp, int i); /* of a plain sweep: see tape__into() */
+    void *sweep;
 };
+
+/*
+ * For the VJP of a part of x[i] (a slice, some rows): what tape__zeros_output() makes next becomes gx[i] and is, in a
+ * plain sweep, x[i]'s adjoint itself. So T slices of a tensor cost as much as the tensor, not T times as much.
+ */
+static inline void tape__into(tape__vjp *vjp, int i)
+{
+    if (vjp->into)
+        vjp->into(vjp, i);
+}
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */
 
@@ -158,6 +170,14 @@ typedef struct tape__proxy {
 
 /* ---- the tape ---------------------------------------------------------------------------------------------------- */
 
+/* What tape__into() named: the adjoint that the next tape__zeros_output() stands for. */
+typedef struct tape__sink {
+    void *data; /* NULL: none */
+    const tape__layout *layout;
+    uint32_t slot; /* of the node that stood for it last */
+    uint8_t dtype;
+} tape__sink;
+
 typedef struct tape__mark_state {
     uint64_t id;
     uint32_t nodes;
@@ -197,6 +217,7 @@ struct tape {
     uint64_t next_mark;
     struct tape__adjoint *free_adjoints;
     size_t bytes_peak;
+    tape__sink sink;
     int promote;         /* the checker's f64 mode */
     uint16_t wrong_op;   /* the checker's own test: this op's VJP ... */
     double wrong_factor; /* ... is multiplied by this; 0 when off */
@@ -274,6 +295,9 @@ tape_tensor tape__sibling(tape_tensor y, int k);
 
 /* Inside forward(): the next output, contiguous, not initialised. NULL after an error. */
 tape__node *tape__output(tape__call *call, tape_dtype dtype, int rank, const int64_t *size);
+
+/* Inside forward(): the next output, full of zeros to add into; or the adjoint that tape__into() has named. */
+tape__node *tape__zeros_output(tape__call *call, tape_dtype dtype, int rank, const int64_t *size);
 
 /* Inside forward(): an output that is a view of input 0: `offset` elements on, with the given sizes and strides. */
 tape__node *tape__output_view(tape__call *call, int64_t offset, int rank, const int64_t *size, const int64_t *stride);

@@ -42,6 +42,7 @@ typedef struct visit {
     const uint32_t *in;
     tape_tensor *x, *gx, outputs[FEW], cotangents[FEW];
     bool *needs;
+    int sunk; /* the input whose adjoint the VJP added into by itself; -1: none */
 } visit;
 
 static bool check_saved(const visit *v, const uint32_t *saved)
@@ -99,7 +100,7 @@ static bool hand_on(visit *v)
     tape *t = v->s->t;
     bool wrong = t->wrong_factor != 0 && t->wrong_op == v->y->op;
     for (int i = 0; i < v->n_in; i++) {
-        if (!v->needs[i] || tape_is_none(v->gx[i]))
+        if (!v->needs[i] || tape_is_none(v->gx[i]) || (i == v->sunk && v->gx[i].slot == t->sink.slot))
             continue;
         tape_tensor g = wrong ? tape_mul_scalar(v->gx[i], t->wrong_factor) : v->gx[i];
         if (!tape__sweep_add(v->s, v->in[i], g))
@@ -121,6 +122,24 @@ static void end_plain_vjp(tape *t, uint32_t count)
     tape__truncate(t, count);
 }
 
+/* tape__into() of a plain sweep. */
+static void sink_into(tape__vjp *vjp, int i)
+{
+    visit *v = vjp->sweep;
+    tape *t = vjp->t;
+    tape__node *x = tape__at(t, v->in[i]);
+    bool accumulate, wrong = t->wrong_factor != 0 && t->wrong_op == v->y->op;
+    if (wrong || tape__is_single(x))
+        return;
+    void *data = tape__adjoint_target(t, x, &accumulate);
+    if (!data)
+        return;
+    if (!accumulate)
+        memset(data, 0, (size_t)x->layout->numel * tape_dtype_size((tape_dtype)x->dtype));
+    t->sink = (tape__sink){data, x->layout->dense, TAPE__NO_SLOT, x->dtype};
+    v->sunk = i;
+}
+
 static bool run_vjp(visit *v)
 {
     tape *t = v->s->t;
@@ -129,13 +148,25 @@ static bool run_vjp(visit *v)
     tape__new_generation(t); /* marks what the VJP makes as its own: sweep.c takes such blocks over */
     t->paused += !v->s->record;
     const char *before = tape__enter(t, op->name);
-    tape__vjp vjp = {t,    op,         tape__record_attr(v->y), v->n_in, v->n_out,
-                     v->x, v->outputs, v->cotangents,           v->gx,   v->needs};
+    tape__vjp vjp = {.t = t,
+                     .op = op,
+                     .attr = tape__record_attr(v->y),
+                     .n_in = v->n_in,
+                     .n_out = v->n_out,
+                     .x = v->x,
+                     .y = v->outputs,
+                     .gy = v->cotangents,
+                     .gx = v->gx,
+                     .needs = v->needs,
+                     .into = v->s->record ? NULL : sink_into,
+                     .sweep = v};
+    tape__sink outer = t->sink;
     bool ok = make_cotangents(v);
     if (ok) {
         op->vjp(&vjp);
         ok = t->status == TAPE_OK && hand_on(v);
     }
+    t->sink = outer;
     t->composite_depth--;
     t->op_name = before;
     t->paused -= !v->s->record;
@@ -148,7 +179,7 @@ bool tape__visit_general(tape__sweep *s, uint32_t slot)
 {
     tape *t = s->t;
     const uint32_t *saved;
-    visit v = {.s = s, .slot = slot, .y = tape__at(t, slot)};
+    visit v = {.s = s, .slot = slot, .y = tape__at(t, slot), .sunk = -1};
     v.n_in = tape__record_inputs(v.y, &v.in, &saved);
     v.n_out = v.y->flags & TAPE__INLINE_VALUE || !v.y->u.extra ? 1 : v.y->u.extra->n_out;
     tape_tensor few_x[FEW], few_gx[FEW];

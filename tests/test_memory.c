@@ -154,6 +154,37 @@ START_TEST(peak_and_records_are_counted)
 }
 END_TEST
 
+/* The adjoint of many parts of one tensor is one block: T of them cost as much memory as one. */
+START_TEST(parts_share_one_adjoint)
+{
+    enum { ROWS = 256, COLUMNS = 64 };
+    tape_tensor x = tape_param(TAPE_F32, TAPE_SHAPE(ROWS, COLUMNS), NULL);
+    tape_reset();
+    tape_tensor sum = tape_scalar(TAPE_F32, 0);
+    for (int i = 0; i < ROWS; i++) {
+        tape_tensor row = tape_reshape(tape_slice(x, 0, i, i + 1, 1), TAPE_SHAPE(COLUMNS));
+        sum = tape_add(sum, tape_mul_scalar(tape_sum(row, TAPE_ALL, false), i));
+    }
+    size_t before = tape_stats().bytes_now;
+    ck_assert_int_eq(tape_backward(sum), TAPE_OK);
+    ck_assert_uint_le(tape_stats().bytes_peak, before + 3 * ROWS * COLUMNS * sizeof(float));
+    const float *g = tape_data_f32(tape_gradient(x));
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < COLUMNS; j++)
+            ck_assert_float_eq(g[i * COLUMNS + j], (float)i);
+    /* Parts and the whole together, and a part twice. */
+    tape_zero_grad(x);
+    tape_reset();
+    tape_tensor y = tape_add(tape_sum(x, TAPE_ALL, false), tape_sum(tape_slice(x, 0, 2, 4, 1), TAPE_ALL, false));
+    y = tape_add(y, tape_sum(tape_slice(x, 0, 3, 5, 1), TAPE_ALL, false));
+    ck_assert_int_eq(tape_backward(y), TAPE_OK);
+    for (int i = 0; i < ROWS; i++)
+        ck_assert_float_eq(g[i * COLUMNS], i == 3 ? 3.0F : i == 2 || i == 4 ? 2.0F : 1.0F);
+    tape_free(x);
+    tape_reset();
+}
+END_TEST
+
 /* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 enum { THREADS = 4, ROUNDS = 200 };
@@ -257,6 +288,7 @@ int main(void)
     tcase_add_test(cases, a_budget_is_kept);
     tcase_add_test(cases, a_failed_backward_changes_no_gradient);
     tcase_add_test(cases, peak_and_records_are_counted);
+    tcase_add_test(cases, parts_share_one_adjoint);
     tcase_add_test(cases, threads_accumulate_into_one_leaf);
     tcase_add_test(cases, a_foreign_handle_is_reported);
     tcase_add_test(cases, hooks_see_and_replace_gradients);

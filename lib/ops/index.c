@@ -152,7 +152,9 @@ bool tape__gather_forward(tape__call *call)
 void tape__gather_vjp(tape__vjp *v)
 {
     const struct along *attr = v->attr;
-    v->gx[0] = tape__place_along(v->gy[0], v->x[1], (int)attr->axis, tape_shape_of(v->x[0]));
+    tape_shape shape = tape_shape_of(v->x[0]);
+    tape__into(v, 0);
+    v->gx[0] = tape__place_along(v->gy[0], v->x[1], (int)attr->axis, shape);
 }
 
 tape_tensor tape_gather(tape_tensor x, int axis, tape_tensor index)
@@ -180,10 +182,9 @@ bool tape__place_along_forward(tape__call *call)
         !look_up(call, table, call->in[1], &l, &axis))
         return false;
     const void *data = tape__dense_data(call->t, g);
-    tape__node *y = data ? tape__output(call, g->dtype, table->rank, table->size) : NULL;
+    tape__node *y = data ? tape__zeros_output(call, g->dtype, table->rank, table->size) : NULL;
     if (!y)
         return false;
-    memset(y->data, 0, (size_t)table->numel * tape_dtype_size(g->dtype));
     set_strides(&l, table, axis);
     tape__scatter(&l.along, g->dtype, y->data, data);
     return true;

@@ -39,11 +39,10 @@ bool tape__place_region_forward(tape__call *call)
     const tape__node *g = call->in[0];
     if (!tape__check_float(call->t, g) || !check_shape(call->t, g->layout, region->rank, region->size))
         return false;
-    tape__node *y = tape__output(call, g->dtype, (int)attr->rank, attr->size);
+    tape__node *y = tape__zeros_output(call, g->dtype, (int)attr->rank, attr->size);
     if (!y)
         return false;
     size_t item = tape_dtype_size(g->dtype);
-    memset(y->data, 0, (size_t)y->layout->numel * item);
     tape__add_strided(g->dtype, (int)region->rank, region->size,
                       (unsigned char *)y->data + (size_t)region->offset * item, region->stride, g->data,
                       g->layout->stride);
@@ -84,7 +83,9 @@ bool tape__take_region_forward(tape__call *call)
 void tape__take_region_vjp(tape__vjp *v)
 {
     const struct placement *attr = v->attr;
-    v->gx[0] = tape__place_region(v->gy[0], &attr->region, tape_shape_of(v->x[0]));
+    tape_shape shape = tape_shape_of(v->x[0]);
+    tape__into(v, 0);
+    v->gx[0] = tape__place_region(v->gy[0], &attr->region, shape);
 }
 
 /* ---- checks ------------------------------------------------------------------------------------------------------ */

@@ -63,7 +63,9 @@ bool tape__take_rows_forward(tape__call *call)
 void tape__take_rows_vjp(tape__vjp *v)
 {
     const struct rows *attr = v->attr;
-    v->gx[0] = tape__place_rows(v->gy[0], v->x[1], (int)attr->axis, attr->skip, tape_shape_of(v->x[0]));
+    tape_shape shape = tape_shape_of(v->x[0]);
+    tape__into(v, 0);
+    v->gx[0] = tape__place_rows(v->gy[0], v->x[1], (int)attr->axis, attr->skip, shape);
 }
 
 tape_tensor tape__place_rows(tape_tensor g, tape_tensor index, int axis, int64_t skip, tape_shape shape)
@@ -91,10 +93,9 @@ bool tape__place_rows_forward(tape__call *call)
                            TAPE__LAYOUT_TEXT(table), TAPE__LAYOUT_TEXT(places));
     const int64_t *index = tape__check_index(call->t, call->in[1], split.n, attr->skip, false);
     const void *data = index ? tape__dense_data(call->t, g) : NULL;
-    tape__node *y = data ? tape__output(call, g->dtype, table->rank, table->size) : NULL;
+    tape__node *y = data ? tape__zeros_output(call, g->dtype, table->rank, table->size) : NULL;
     if (!y)
         return false;
-    memset(y->data, 0, (size_t)table->numel * tape_dtype_size(g->dtype));
     tape__rows rows = {split.outer, split.n, split.inner, places->numel, attr->skip, index};
     tape__rows_add(&rows, g->dtype, y->data, data);
     return true;
@@ -154,6 +155,7 @@ void tape__embedding_vjp(tape__vjp *v)
     const struct embedding *attr = v->attr;
     tape_shape shape = tape_shape_of(v->x[0]);
     int64_t padding = attr->padding < 0 ? attr->padding + shape.size[0] : attr->padding;
+    tape__into(v, 0);
     v->gx[0] = tape__place_rows(v->gy[0], v->x[1], 0, attr->has_padding ? padding : TAPE__SKIP_NONE, shape);
 }
 

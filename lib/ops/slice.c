@@ -37,8 +37,10 @@ static void view_vjp(tape__vjp *v, find_region *find)
     tape__region r;
     if (!dense)
         tape__error(v->t, TAPE_ERROR_MEMORY, "out of memory");
-    else if (find(v->t, dense, v->attr, &r))
+    else if (find(v->t, dense, v->attr, &r)) {
+        tape__into(v, 0);
         v->gx[0] = tape__place_region(v->gy[0], &r, shape);
+    }
 }
 
 /* ---- slice ------------------------------------------------------------------------------------------------------- */
