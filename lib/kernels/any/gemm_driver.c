@@ -166,7 +166,8 @@ static struct plan make_plan(const tape__gemm_kernels *kernels, const tape__gemm
     const int64_t entries = p.g.batch[0] * p.g.batch[1], each = work(&p.g);
     const bool sums = (p.g.batch[0] > 1 && !p.g.c.batch[0]) || (p.g.batch[1] > 1 && !p.g.c.batch[1]);
     p.batch_tasks = 1;
-    if (threads && entries > 1 && each < SPLIT_WORK && !sums && each * entries >= PARALLEL_WORK)
+    if (threads && !sums && each < SPLIT_WORK && each * entries >= PARALLEL_WORK &&
+        (entries >= TASKS || each < PARALLEL_WORK))
         p.batch_tasks = min(entries, TASKS);
     p.threads = threads && p.batch_tasks == 1 && each >= PARALLEL_WORK;
     choose_blocks(&p);
