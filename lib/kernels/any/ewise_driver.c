@@ -11,7 +11,8 @@ enum {
     ADJOINT,
     BLOCK_BYTES = 2048, /* a block of every operand and of the result stays in the first-level cache */
     CHUNK = 16384,      /* elements a thread takes at a time */
-    SERIAL = 2 * CHUNK  /* below this many elements, threads cost more than they bring */
+    SERIAL = 2 * CHUNK, /* below this many elements, threads cost more than they bring */
+    FEW = 16            /* up to here a loop of moves costs less than a call of memcpy */
 };
 
 enum reading {
@@ -29,7 +30,6 @@ struct operand {
 };
 
 struct loop {
-    const struct tape__kernels *kernels;
     /* one of three */
     tape__ewise_value_fn *value;
     tape__ewise_derivative_fn *derivative;
@@ -38,6 +38,7 @@ struct loop {
     const double *params;
     char *result;
     size_t item, result_item;
+    int64_t unit; /* elements of a unit: a power of two */
     int64_t count;
     int rank; /* axes that are left for the gathered operands */
     int64_t size[TAPE_MAX_RANK];
@@ -58,13 +59,9 @@ static void call(const struct loop *loop, size_t n, void *result, const void *co
         loop->mask(n, result, data);
 }
 
-static void copy_run(char *to, const char *from, int64_t n, size_t item, int64_t stride)
+/* stride in bytes. The compiler knows each size, so that nothing is called for a single element. */
+static void copy_items(char *to, const char *from, int64_t n, size_t item, int64_t stride)
 {
-    if (stride == 1) {
-        memcpy(to, from, (size_t)n * item);
-        return;
-    }
-    stride *= (int64_t)item;
     if (item == sizeof(float)) {
         for (int64_t i = 0; i < n; i++)
             memcpy(to + i * (int64_t)sizeof(float), from + i * stride, sizeof(float));
@@ -75,6 +72,34 @@ static void copy_run(char *to, const char *from, int64_t n, size_t item, int64_t
         for (int64_t i = 0; i < n; i++)
             to[i] = from[i * stride];
     }
+}
+
+/* n times the element at `from`, which may be the first of them. */
+static void repeat(char *to, const char *from, int64_t n, size_t item)
+{
+    if (item == sizeof(float)) {
+        float x;
+        memcpy(&x, from, sizeof x);
+        for (int64_t i = 0; i < n; i++)
+            memcpy(to + i * (int64_t)sizeof x, &x, sizeof x);
+    } else if (item == sizeof(double)) {
+        double x;
+        memcpy(&x, from, sizeof x);
+        for (int64_t i = 0; i < n; i++)
+            memcpy(to + i * (int64_t)sizeof x, &x, sizeof x);
+    } else {
+        memset(to, *from, (size_t)n);
+    }
+}
+
+static void copy_run(char *to, const char *from, int64_t n, size_t item, int64_t stride)
+{
+    if (stride == 0)
+        repeat(to, from, n, item);
+    else if (stride == 1 && n > FEW)
+        memcpy(to, from, (size_t)n * item);
+    else
+        copy_items(to, from, n, item, stride * (int64_t)item);
 }
 
 static void condition_run(char *to, const char *from, int64_t n, size_t item, int64_t stride)
@@ -129,18 +154,16 @@ static void gather(const struct loop *loop, const struct operand *x, char *to, i
 }
 
 /* Repeats element n - 1 up to the end of its unit. */
-static void pad(struct buffer *buffer, size_t item, int64_t n)
+static void pad(const struct loop *loop, struct buffer *buffer, int64_t n)
 {
-    const size_t end = ((size_t)n * item + TAPE__UNIT_BYTES - 1) / TAPE__UNIT_BYTES * TAPE__UNIT_BYTES;
-    for (size_t at = (size_t)n * item; at < end; at += item)
-        memcpy(buffer->bytes + at, buffer->bytes + at - item, item);
+    char *end = buffer->bytes + n * (int64_t)loop->item;
+    repeat(end, end - loop->item, -n & (loop->unit - 1), loop->item);
 }
 
 static void splat(const struct loop *loop, const struct operand *x, struct buffer *buffer, int64_t n)
 {
-    const int64_t unit = TAPE__UNIT_BYTES / (int64_t)loop->item, whole = (n + unit - 1) / unit * unit;
     fetch_run(buffer->bytes, x, 0, 1, loop->item, 1);
-    copy_run(buffer->bytes, buffer->bytes, whole, loop->item, 0);
+    repeat(buffer->bytes, buffer->bytes, (n + loop->unit - 1) & -loop->unit, loop->item);
 }
 
 /* Elements [begin, begin + n), at most a block of them if anything is buffered. A part of a unit is always buffered, so
@@ -156,11 +179,11 @@ static void run_block(const struct loop *loop, struct buffer *buffers, int64_t b
         if (x->reading == GATHER)
             gather(loop, x, buffers[k].bytes, begin, n);
         else if (x->reading == DIRECT && part)
-            memcpy(buffers[k].bytes, x->data + begin * (int64_t)loop->item, (size_t)n * loop->item);
+            copy_run(buffers[k].bytes, x->data + begin * (int64_t)loop->item, n, loop->item, 1);
         else if (x->reading == DIRECT)
             data[k] = x->data + begin * (int64_t)loop->item;
         if (part && x->reading != SPLAT)
-            pad(&buffers[k], loop->item, n);
+            pad(loop, &buffers[k], n);
     }
     char *result = loop->result + begin * (int64_t)loop->result_item, *scratch = buffers[OPERANDS].bytes;
     if (!part && !loop->add) {
@@ -169,23 +192,23 @@ static void run_block(const struct loop *loop, struct buffer *buffers, int64_t b
     }
     call(loop, (size_t)n, scratch, data);
     if (!loop->add) {
-        memcpy(result, scratch, (size_t)n * loop->result_item);
+        copy_run(result, scratch, n, loop->result_item, 1);
     } else if (!part) {
         loop->add((size_t)n, result, (const void *const[]){result, scratch}, NULL);
     } else {
         char *sum = buffers[0].bytes;
-        memcpy(sum, result, (size_t)n * loop->item);
-        pad(&buffers[0], loop->item, n);
+        copy_run(sum, result, n, loop->item, 1);
+        pad(loop, &buffers[0], n);
         loop->add((size_t)n, sum, (const void *const[]){sum, scratch}, NULL);
-        memcpy(result, sum, (size_t)n * loop->item);
+        copy_run(result, sum, n, loop->item, 1);
     }
 }
 
 static void run_range(const struct loop *loop, int64_t begin, int64_t end)
 {
     struct buffer buffers[OPERANDS + 1];
-    const int64_t unit = TAPE__UNIT_BYTES / (int64_t)loop->item, part = (end - begin) % unit;
-    int64_t block = BLOCK_BYTES / (int64_t)loop->item;
+    const int64_t part = (end - begin) & (loop->unit - 1);
+    int64_t block = BLOCK_BYTES / TAPE__UNIT_BYTES * loop->unit;
     bool buffered = loop->add != NULL;
     for (int k = 0; k < OPERANDS; k++) {
         const struct operand *x = &loop->operand[k];
@@ -210,14 +233,6 @@ static void run_chunk(void *arg, int64_t i)
     const struct loop *loop = arg;
     int64_t begin = i * CHUNK, end = begin + CHUNK;
     run_range(loop, begin, end < loop->count ? end : loop->count);
-}
-
-static void run(struct loop *loop, const struct tape__parallel *p)
-{
-    if (p && loop->count >= SERIAL)
-        tape__parallel_for(p, (loop->count + CHUNK - 1) / CHUNK, run_chunk, loop);
-    else
-        run_range(loop, 0, loop->count);
 }
 
 static void add_operand(struct loop *loop, int rank, const int64_t *size, int k, const void *data, size_t item,
@@ -245,24 +260,38 @@ static void add_operand(struct loop *loop, int rank, const int64_t *size, int k,
 }
 
 /* Merges axes that every gathered operand walks through as if they were one. */
-static void collapse(struct loop *loop, int rank, const int64_t *size)
+static void collapse(struct loop *loop, struct operand *const *gathered, int n, int rank, const int64_t *size)
 {
     int axes = 0;
     for (int d = 0; d < rank; d++) {
         if (size[d] == 1)
             continue;
         bool merges = axes > 0;
-        for (int k = 0; k < OPERANDS; k++) {
-            struct operand *x = &loop->operand[k];
-            if (x->reading == GATHER)
-                merges &= axes > 0 && x->stride[axes - 1] == x->stride[d] * size[d];
-        }
+        for (int k = 0; k < n && merges; k++)
+            merges = gathered[k]->stride[axes - 1] == gathered[k]->stride[d] * size[d];
         axes += !merges;
         loop->size[axes - 1] = merges ? loop->size[axes - 1] * size[d] : size[d];
-        for (int k = 0; k < OPERANDS; k++)
-            loop->operand[k].stride[axes - 1] = loop->operand[k].stride[d];
+        for (int k = 0; k < n; k++)
+            gathered[k]->stride[axes - 1] = gathered[k]->stride[d];
     }
     loop->rank = axes;
+}
+
+static void run(struct loop *loop, int rank, const int64_t *size, const struct tape__parallel *p)
+{
+    struct operand *gathered[OPERANDS];
+    int n = 0;
+    for (int k = 0; k < OPERANDS; k++)
+        if (loop->operand[k].reading == GATHER)
+            gathered[n++] = &loop->operand[k];
+    if (loop->count == 0)
+        return;
+    if (n > 0)
+        collapse(loop, gathered, n, rank, size);
+    if (p && loop->count >= SERIAL)
+        tape__parallel_for(p, (loop->count + CHUNK - 1) / CHUNK, run_chunk, loop);
+    else
+        run_range(loop, 0, loop->count);
 }
 
 static int64_t product(int rank, const int64_t *size)
@@ -271,6 +300,48 @@ static int64_t product(int rank, const int64_t *size)
     for (int d = 0; d < rank; d++)
         n *= size[d];
     return n;
+}
+
+static bool is_dense(int rank, const int64_t *size, const int64_t *stride)
+{
+    int64_t step = 1;
+    for (int d = rank - 1; d >= 0; d--) {
+        if (stride[d] != step && size[d] != 1)
+            return false;
+        step *= size[d];
+    }
+    return true;
+}
+
+/* Whether a loop needs nothing of this file: whole units of contiguous operands, too few for threads. */
+static bool is_plain(int rank, const int64_t *size, int64_t unit, int n, const void *const *x,
+                     const int64_t *const *x_stride)
+{
+    const int64_t count = product(rank, size);
+    if ((count & (unit - 1)) != 0 || count >= SERIAL)
+        return false;
+    for (int k = 0; k < n; k++)
+        if (x[k] && !is_dense(rank, size, x_stride[k]))
+            return false;
+    return true;
+}
+
+/* The strides and sizes stay unset: most loops gather nothing, and zeroing them would cost more than a small loop. */
+static void start(struct loop *loop, int rank, const int64_t *size, void *result, size_t item)
+{
+    loop->value = NULL;
+    loop->derivative = NULL;
+    loop->mask = NULL;
+    loop->add = NULL;
+    loop->params = NULL;
+    loop->result = result;
+    loop->item = loop->result_item = item;
+    loop->unit = item == sizeof(float)    ? TAPE__UNIT_BYTES / 4
+                 : item == sizeof(double) ? TAPE__UNIT_BYTES / 8
+                                          : TAPE__UNIT_BYTES;
+    loop->count = product(rank, size);
+    for (int k = 0; k < OPERANDS; k++)
+        loop->operand[k].reading = ABSENT;
 }
 
 static void add_inputs(struct loop *loop, int n, int rank, const int64_t *size, const void *const *x,
@@ -290,18 +361,17 @@ void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__p
                        const int64_t *size, void *y, const void *const *x, const int64_t *const *x_stride,
                        const double *params)
 {
-    const size_t item = real_size(dtype);
-    struct loop loop = {.value = kernels->ewise->value[ew][dtype],
-                        .params = params,
-                        .result = y,
-                        .item = item,
-                        .result_item = item,
-                        .count = product(rank, size)};
-    if (loop.count == 0)
+    const int n = tape__ewise_inputs(ew);
+    struct loop loop;
+    start(&loop, rank, size, y, real_size(dtype));
+    loop.value = kernels->ewise->value[ew][dtype];
+    loop.params = params;
+    if (ew != TAPE__EW_where && is_plain(rank, size, loop.unit, n, x, x_stride)) {
+        loop.value((size_t)loop.count, y, x, params);
         return;
-    add_inputs(&loop, tape__ewise_inputs(ew), rank, size, x, x_stride, ew == TAPE__EW_where);
-    collapse(&loop, rank, size);
-    run(&loop, p);
+    }
+    add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
+    run(&loop, rank, size, p);
 }
 
 void tape__ewise_derivative(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int i,
@@ -309,35 +379,36 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
                             const int64_t *g_stride, const void *const *x, const int64_t *const *x_stride,
                             const void *y, const double *params)
 {
+    const int n = tape__ewise_inputs(ew);
     const size_t item = real_size(dtype);
-    struct loop loop = {.derivative = kernels->ewise->derivative[ew][i][dtype],
-                        .add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL,
-                        .params = params,
-                        .result = gx,
-                        .item = item,
-                        .result_item = item,
-                        .count = product(rank, size)};
-    if (loop.count == 0)
+    struct loop loop;
+    start(&loop, rank, size, gx, item);
+    loop.derivative = kernels->ewise->derivative[ew][i][dtype];
+    if (!accumulate && ew != TAPE__EW_where && is_plain(rank, size, loop.unit, n, x, x_stride) &&
+        is_dense(rank, size, g_stride)) {
+        loop.derivative((size_t)loop.count, gx, g, x, y, params);
         return;
-    add_inputs(&loop, tape__ewise_inputs(ew), rank, size, x, x_stride, ew == TAPE__EW_where);
-    loop.operand[OUTPUT] = (struct operand){.data = y, .item = item, .reading = y ? DIRECT : ABSENT};
+    }
+    loop.add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
+    loop.params = params;
+    add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
+    if (y) {
+        loop.operand[OUTPUT].data = y;
+        loop.operand[OUTPUT].item = item;
+        loop.operand[OUTPUT].reading = DIRECT;
+    }
     add_operand(&loop, rank, size, ADJOINT, g, item, g_stride);
-    collapse(&loop, rank, size);
-    run(&loop, p);
+    run(&loop, rank, size, p);
 }
 
 void tape__ewise_mask(const struct tape__kernels *kernels, const struct tape__parallel *p, int ewm, int dtype, int rank,
                       const int64_t *size, unsigned char *mask, const void *const *x, const int64_t *const *x_stride)
 {
     const bool real = dtype == TAPE_F32 || dtype == TAPE_F64;
-    struct loop loop = {.mask = real ? kernels->ewise->mask[ewm][dtype] : tape__ewise_mask_int(ewm, dtype),
-                        .result = (char *)mask,
-                        .item = tape_dtype_size((tape_dtype)dtype),
-                        .result_item = 1,
-                        .count = product(rank, size)};
-    if (loop.count == 0)
-        return;
+    struct loop loop;
+    start(&loop, rank, size, mask, tape_dtype_size((tape_dtype)dtype));
+    loop.mask = real ? kernels->ewise->mask[ewm][dtype] : tape__ewise_mask_int(ewm, dtype);
+    loop.result_item = 1;
     add_inputs(&loop, tape__ewise_mask_inputs(ewm), rank, size, x, x_stride, false);
-    collapse(&loop, rank, size);
-    run(&loop, p);
+    run(&loop, rank, size, p);
 }
