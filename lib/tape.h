@@ -28,8 +28,11 @@ enum tape__op_flags {
     TAPE__SAVES_2 = 64,
     TAPE__SAVES_3 = 128,
     TAPE__SAVES_OUTPUT = 256, /* ... of its outputs */
-    TAPE__RANDOM = 512        /* draws from the tape's generator */
+    TAPE__RANDOM = 512,       /* draws from the tape's generator */
+    TAPE__TAKES_ANY = 15360   /* a general op of as many tensors as its caller has */
 };
+/* A general op of n tensors, optional ones included; one that does not say takes 1. */
+#define TAPE__TAKES(n) (((unsigned)(n) + 1) << 10)
 #define TAPE__SAVES(i) ((unsigned)TAPE__SAVES_0 << (i))
 #define TAPE__SAVED_INPUTS 4 /* inputs beyond these are never read by a VJP */
 

@@ -1,6 +1,7 @@
 /* Every row of the table against its naive reference: values alone, whatever the shapes, strides, dtypes and threads.
  */
 #include "table.h"
+#include "tape/table.h"
 #include "views.h"
 
 #include <check.h>
@@ -329,11 +330,15 @@ END_TEST
 START_TEST(test_every_op_is_covered)
 {
     static bool sampled[TAPE__OP_COUNT];
+    static int inputs[TAPE__OP_COUNT];
     const struct sample *sample;
     for (int i = 0; (sample = sample_at(i)); i++) {
-        if (!op_named(sample->op))
+        int op = op_named(sample->op);
+        if (!op)
             complain("a sample names %s, which is no row of the table", sample->op);
-        sampled[op_named(sample->op)] = true;
+        sampled[op] = true;
+        if (sample->n_in > inputs[op])
+            inputs[op] = sample->n_in;
     }
     static const char *const families[] = {"unary",          "activation", "binary",   "ternary", "comparison",
                                            "reduction",      "cumulative", "shape",    "joining", "index",
@@ -346,6 +351,9 @@ START_TEST(test_every_op_is_covered)
             known |= strcmp(families[k], row->family) == 0;
         if (!sampled[op])
             complain("%s has no sample", row->name);
+        int arity = tape_op_at(op - TAPE__OP_OUTPUT - 1).arity;
+        if (arity != TAPE_ARITY_ANY && inputs[op] > arity)
+            complain("%s: a sample passes %d tensors, its row says TAPE__TAKES(%d)", row->name, inputs[op], arity);
         if (!known || row->level < 1 || row->level > 3)
             complain("%s: family %s, level %d", row->name, row->family, row->level);
     }

@@ -42,6 +42,7 @@ int parse_options(int argc, char **argv, const option *table, const char *synops
 /* argv[0] is the command's name. Each returns an exit code. */
 int command_train(int argc, char **argv);
 int command_predict(int argc, char **argv);
+int command_ops(int argc, char **argv);
 int command_info(int argc, char **argv);
 
 #endif
