@@ -87,12 +87,12 @@ static bool prepare_commit(tape__sweep *s)
 
 static void commit_leaf(tape *t, tape__node *x)
 {
-    tape__leaf *leaf = x->u.leaf, *gradient = leaf->gradient;
+    tape__leaf *leaf = x->u.leaf;
     bool single = tape__is_single(x);
     const void *data = single ? (const void *)&x->adj : x->adj.adjoint->data;
     const tape__layout *layout = single ? x->layout : x->adj.adjoint->layout, *dense = x->layout->dense;
-    while (atomic_flag_test_and_set_explicit(&leaf->lock, memory_order_acquire))
-        ;
+    tape__leaf_lock(leaf);
+    tape__leaf *gradient = leaf->gradient;
     gradient->version++;
     if (x->dtype != leaf->dtype) { /* promoted to f64 by the checker */
         tape__cast(tape__threads_of(t), dense->rank, dense->size, x->dtype, data, layout->stride, leaf->dtype,
@@ -107,7 +107,7 @@ static void commit_leaf(tape *t, tape__node *x)
             tape__copy_dense(t, layout, x->dtype, data, gradient->data);
     }
     leaf->has_gradient = true;
-    atomic_flag_clear_explicit(&leaf->lock, memory_order_release);
+    tape__leaf_unlock(leaf);
 }
 
 static void finish_leaves(tape__sweep *s, bool commit)

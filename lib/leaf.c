@@ -185,15 +185,26 @@ tape_status tape_free(tape_tensor x)
     return TAPE_OK;
 }
 
+/* Several threads may want the buffer at once: one of theirs is kept. */
 bool tape__leaf_gradient_buffer(tape__leaf *leaf)
 {
-    if (leaf->gradient)
+    tape__leaf_lock(leaf);
+    bool exists = leaf->gradient != NULL;
+    tape__leaf_unlock(leaf);
+    if (exists)
         return true;
-    tape__leaf *gradient = new_leaf(leaf->dtype, &leaf->layout, leaf->allocate, leaf->allocate_user);
+    tape__leaf *gradient = new_leaf(leaf->dtype, &leaf->layout, leaf->allocate, leaf->allocate_user), *spare = NULL;
     if (!gradient)
         return false;
     gradient->is_gradient = true;
-    leaf->gradient = gradient;
+    tape__leaf_lock(leaf);
+    if (leaf->gradient)
+        spare = gradient;
+    else
+        leaf->gradient = gradient;
+    tape__leaf_unlock(leaf);
+    if (spare)
+        end_leaf(spare);
     return true;
 }
 

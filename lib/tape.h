@@ -266,6 +266,16 @@ static inline tape_tensor tape__leaf_handle(const tape__leaf *leaf)
     return x;
 }
 
+static inline void tape__leaf_lock(tape__leaf *leaf)
+{
+    while (atomic_flag_test_and_set_explicit(&leaf->lock, memory_order_acquire))
+        ;
+}
+static inline void tape__leaf_unlock(tape__leaf *leaf)
+{
+    atomic_flag_clear_explicit(&leaf->lock, memory_order_release);
+}
+
 /* Make the buffer of the leaf's gradient if it has none yet. False when memory is short. */
 bool tape__leaf_gradient_buffer(tape__leaf *leaf);
 

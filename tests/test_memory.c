@@ -1,6 +1,5 @@
-/* Memory: no allocation once warm, every allocation may fail, budgets, statistics, many threads on one leaf. */
+/* Memory: no allocation once warm, every allocation may fail, budgets, statistics; foreign handles; hooks. */
 #include <check.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -185,39 +184,6 @@ START_TEST(parts_share_one_adjoint)
 }
 END_TEST
 
-/* ---- threads ----------------------------------------------------------------------------------------------------- */
-
-enum { THREADS = 4, ROUNDS = 200 };
-
-static void *accumulate(void *leaf)
-{
-    tape_tensor w = *(const tape_tensor *)leaf;
-    for (int i = 0; i < ROUNDS; i++) {
-        if (tape_backward(tape_mul_scalar(w, 2)) != TAPE_OK)
-            return leaf;
-        tape_reset();
-    }
-    tape_thread_end();
-    return NULL;
-}
-
-START_TEST(threads_accumulate_into_one_leaf)
-{
-    const double one = 1;
-    tape_tensor w = tape_param(TAPE_F64, TAPE_SCALAR, &one);
-    pthread_t threads[THREADS];
-    for (int i = 0; i < THREADS; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, accumulate, &w), 0);
-    for (int i = 0; i < THREADS; i++) {
-        void *failed;
-        pthread_join(threads[i], &failed);
-        ck_assert_ptr_null(failed);
-    }
-    ck_assert_double_eq(tape_data_f64(tape_gradient(w))[0], 2.0 * THREADS * ROUNDS);
-    tape_free(w);
-}
-END_TEST
-
 START_TEST(a_foreign_handle_is_reported)
 {
     tape *other = tape_create(NULL), *mine = tape_make_current(other);
@@ -289,7 +255,6 @@ int main(void)
     tcase_add_test(cases, a_failed_backward_changes_no_gradient);
     tcase_add_test(cases, peak_and_records_are_counted);
     tcase_add_test(cases, parts_share_one_adjoint);
-    tcase_add_test(cases, threads_accumulate_into_one_leaf);
     tcase_add_test(cases, a_foreign_handle_is_reported);
     tcase_add_test(cases, hooks_see_and_replace_gradients);
     suite_add_tcase(suite, cases);

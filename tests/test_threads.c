@@ -1,0 +1,196 @@
+/* Threads: tapes of their own, leaves in common, results that do not depend on their number, fork. */
+#include <check.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tape/tape.h"
+
+enum { THREADS = 4, ROUNDS = 200 };
+
+static void run_threads(void *(*body)(void *), void *arg)
+{
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, body, arg), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        ck_assert_ptr_null(failed);
+    }
+}
+
+static void *accumulate(void *leaf)
+{
+    tape_tensor w = *(const tape_tensor *)leaf;
+    for (int i = 0; i < ROUNDS; i++) {
+        if (tape_backward(tape_mul_scalar(w, 2)) != TAPE_OK)
+            return leaf;
+        tape_reset();
+    }
+    tape_thread_end();
+    return NULL;
+}
+
+START_TEST(threads_accumulate_into_one_leaf)
+{
+    const double one = 1;
+    tape_tensor w = tape_param(TAPE_F64, TAPE_SCALAR, &one);
+    run_threads(accumulate, &w);
+    ck_assert_double_eq(tape_data_f64(tape_gradient(w))[0], 2.0 * THREADS * ROUNDS);
+    tape_free(w);
+}
+END_TEST
+
+/* Leaves of its own, made and freed while others do the same. */
+static void *make_and_free(void *arg)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        float v[8] = {(float)i};
+        tape_tensor w = tape_param(TAPE_F32, TAPE_SHAPE(8), v);
+        tape_tensor y = tape_sum(tape_square(w), TAPE_ALL, false);
+        bool ok = tape_backward(y) == TAPE_OK && tape_data_f32(tape_gradient(w))[0] == 2 * v[0];
+        ok = ok && tape_free(w) == TAPE_OK && !tape_is_valid(w);
+        tape_reset();
+        if (!ok)
+            return arg;
+    }
+    tape_thread_end();
+    return NULL;
+}
+
+START_TEST(the_registry_of_leaves_is_safe)
+{
+    int anything;
+    run_threads(make_and_free, &anything);
+}
+END_TEST
+
+static void *free_leaf(void *leaf)
+{
+    return tape_free(*(const tape_tensor *)leaf) == TAPE_OK ? (tape_thread_end(), NULL) : leaf;
+}
+
+START_TEST(freeing_what_another_tape_saved_is_reported)
+{
+    const float two = 2;
+    tape_tensor a = tape_param(TAPE_F32, TAPE_SCALAR, &two), b = tape_param(TAPE_F32, TAPE_SCALAR, &two);
+    tape_tensor y = tape_mul(a, b), view = tape_reshape(b, TAPE_SHAPE(1));
+    pthread_t thread;
+    void *failed;
+    ck_assert_int_eq(pthread_create(&thread, NULL, free_leaf, &b), 0);
+    pthread_join(thread, &failed);
+    ck_assert_ptr_null(failed);
+    ck_assert_int_eq(tape_backward(y), TAPE_ERROR_VERSION);
+    ck_assert_ptr_nonnull(strstr(tape_message(), "freed"));
+    tape_clear();
+    ck_assert(tape_is_null(tape_neg(view)));
+    ck_assert_int_eq(tape_last_status(), TAPE_ERROR_HANDLE);
+    tape_reset();
+    tape_free(a);
+}
+END_TEST
+
+static void *end_with_a_tape(void *handle)
+{
+    *(tape_tensor *)handle = tape_scalar(TAPE_F32, 1);
+    tape_thread_end();
+    return NULL;
+}
+
+START_TEST(a_thread_ends_with_its_tape)
+{
+    tape_tensor x;
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, end_with_a_tape, &x), 0);
+    pthread_join(thread, NULL);
+    tape_scalar(TAPE_F32, 2);
+    ck_assert(!tape_is_valid(x));
+    tape_thread_end();
+    ck_assert(!tape_is_null(tape_scalar(TAPE_F32, 3))); /* a new tape is made on demand */
+    tape_thread_end();
+}
+END_TEST
+
+/* One step of a small network, large enough to be spread over threads; its gradients. */
+static void step(float *gradients)
+{
+    enum { N = 96, IN = 300, OUT = 200 };
+    static float data[IN * OUT];
+    for (int i = 0; i < IN * OUT; i++)
+        data[i] = (float)((i * 7919) % 1000) / 1000.0F - 0.5F;
+    tape_tensor w = tape_param(TAPE_F32, TAPE_SHAPE(OUT, IN), data), b = tape_param(TAPE_F32, TAPE_SHAPE(OUT), data);
+    tape_tensor x = tape_from(TAPE_F32, TAPE_SHAPE(N, IN), data);
+    tape_tensor h = tape_tanh(tape_linear(x, w, b));
+    tape_tensor loss = tape_mean(tape_square(tape_softmax(h, 1)), TAPE_ALL, false);
+    ck_assert_int_eq(tape_backward(loss), TAPE_OK);
+    memcpy(gradients, tape_data_f32(tape_gradient(w)), sizeof data);
+    memcpy(gradients + IN * OUT, tape_data_f32(tape_gradient(b)), OUT * sizeof(float));
+    tape_free(w), tape_free(b);
+    tape_reset();
+}
+
+START_TEST(bits_do_not_depend_on_the_number_of_threads)
+{
+    enum { SIZE = 300 * 200 + 200 };
+    static float serial[SIZE], parallel[SIZE];
+    step(serial);
+    for (int n = 2; n <= 5; n++) {
+        ck_assert_int_eq(tape_threads(n), TAPE_OK);
+        step(parallel);
+        ck_assert_int_eq(memcmp(serial, parallel, sizeof serial), 0);
+    }
+    ck_assert_int_eq(tape_threads(1), TAPE_OK);
+    ck_assert_int_eq(tape_threads(0), TAPE_ERROR_ARGUMENT);
+    tape_reset();
+}
+END_TEST
+
+/* Sanitizers keep threads and locks of their own that a fork does not carry over. */
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+START_TEST(a_forked_child_goes_on)
+{
+    const double three = 3;
+    ck_assert_int_eq(tape_threads(2), TAPE_OK);
+    tape_tensor w = tape_param(TAPE_F64, TAPE_SCALAR, &three);
+    tape_tensor y = tape_mul(w, w);
+    pid_t child = fork();
+    if (child == 0) {
+        bool ok = tape_backward(y) == TAPE_OK && tape_data_f64(tape_gradient(w))[0] == 6;
+        tape_reset();
+        tape_tensor big = tape_exp(tape_zeros(TAPE_F32, TAPE_SHAPE(1 << 20)));
+        ok = ok && tape_item(tape_mean(big, TAPE_ALL, false)) == 1;
+        _exit(ok ? 0 : 1);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    ck_assert(tape_is_none(tape_gradient(w))); /* the child's gradient is the child's */
+    ck_assert_int_eq(tape_threads(1), TAPE_OK);
+    tape_free(w);
+    tape_reset();
+}
+END_TEST
+#endif
+
+int main(void)
+{
+    Suite *suite = suite_create("threads");
+    TCase *cases = tcase_create("threads");
+    tcase_add_test(cases, threads_accumulate_into_one_leaf);
+    tcase_add_test(cases, the_registry_of_leaves_is_safe);
+    tcase_add_test(cases, freeing_what_another_tape_saved_is_reported);
+    tcase_add_test(cases, a_thread_ends_with_its_tape);
+    tcase_add_test(cases, bits_do_not_depend_on_the_number_of_threads);
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+    tcase_add_test(cases, a_forked_child_goes_on);
+#endif
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
