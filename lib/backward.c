@@ -6,29 +6,6 @@
 #include "kernels/any/ewise_driver.h"
 #include "sweep.h"
 
-/* ---- callbacks --------------------------------------------------------------------------------------------------- */
-
-typedef struct callback {
-    uint32_t floor;
-    int paused;
-} callback;
-
-/* What a callback records belongs to it: sweeps it starts end at the floor. */
-static callback enter_callback(tape *t)
-{
-    callback outer = {t->callback_floor, t->paused};
-    t->callback_floor = t->count;
-    t->callback_depth++;
-    return outer;
-}
-
-static void leave_callback(tape *t, callback outer)
-{
-    t->callback_floor = outer.floor;
-    t->paused = outer.paused;
-    t->callback_depth--;
-}
-
 /* ---- commit ------------------------------------------------------------------------------------------------------ */
 
 /* Let the leaf's hook see, and perhaps replace, the adjoint. */
@@ -47,10 +24,10 @@ static bool run_hook(tape__sweep *s, tape__node *x, tape__leaf *leaf)
     stand_in->flags = TAPE__HAS_ADJOINT;
     stand_in->adj.adjoint = adjoint;
     tape_tensor g = tape__handle(t, slot);
-    callback outer = enter_callback(t);
+    tape__callback outer = tape__enter_callback(t);
     t->paused++;
     tape_tensor result = leaf->hook(leaf->hook_user, g);
-    leave_callback(t, outer);
+    tape__leave_callback(t, outer);
     bool ok = t->status == TAPE_OK;
     if (ok && tape_is_null(result)) {
         t->op_name = "backward";
@@ -186,14 +163,14 @@ static void swap_outer(tape__sweep *s, bool enter)
         if (target->slot >= s->floor || target->same_as != (uint32_t)j)
             continue;
         if (enter) {
-            target->outer_has = x->flags & TAPE__HAS_ADJOINT;
+            target->outer_flags = x->flags;
             memcpy(&target->outer_value, &x->adj, sizeof x->adj);
             x->flags &= (uint8_t)~TAPE__HAS_ADJOINT;
         } else {
             if (!s->record)
                 tape__adjoint_drop(s->t, x);
             memcpy(&x->adj, &target->outer_value, sizeof x->adj);
-            x->flags = (uint8_t)((x->flags & ~TAPE__HAS_ADJOINT) | (target->outer_has ? TAPE__HAS_ADJOINT : 0));
+            x->flags = target->outer_flags;
         }
     }
 }
@@ -264,12 +241,12 @@ static bool grad(tape__sweep *s, const tape_tensor *ys, uint32_t *slots, int n, 
     }
     if (!resolve_targets(s, xs))
         return false;
-    mark_wanted(s, top, true);
     swap_outer(s, true);
+    mark_wanted(s, top, true);
     bool ok = seed_all(s, ys, slots, n, cotangents);
     ok = (top < s->floor || tape__sweep_run(s, top)) && ok;
-    swap_outer(s, false);
     mark_wanted(s, top, false);
+    swap_outer(s, false);
     return gather_results(s, ok, out);
 }
 

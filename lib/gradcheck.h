@@ -49,8 +49,8 @@ typedef struct tape__probe {
     double *direction;
     tape_position mark;
     tape_random_state random;
-    int paused, promote, callback_depth;
-    uint32_t callback_floor;
+    int promote;
+    tape__callback outer;
 } tape__probe;
 
 /* The options that shape a probe are second_order and jacobian. On failure the tape has an error; close it all the

@@ -308,7 +308,7 @@ static bool look_at_program(tape__probe *p)
     tape_tensor y = call(p, false);
     if (tape_last_status() != TAPE_OK)
         return false;
-    p->op = y.flags & TAPE__FLAG_LEAF ? "leaf" : tape__ops[tape__at(p->t, y.slot)->op].name;
+    p->op = y.flags & TAPE__FLAG_LEAF ? "leaf" : tape__record_name(tape__at(p->t, y.slot));
     p->values = p->second_order ? p->unknowns : tape_numel(y);
     return !p->second_order || open_cotangent(p, y);
 }
@@ -368,14 +368,10 @@ bool tape__probe_open(tape__probe *p, tape_function *fn, void *user, const tape_
     p->second_order = options && options->second_order;
     p->jacobian = options && options->jacobian;
     p->random = tape_random_get();
-    p->paused = t->paused;
     p->promote = t->promote;
-    p->callback_depth = t->callback_depth;
-    p->callback_floor = t->callback_floor;
     p->mark = tape_mark();
     /* The program runs as a callback does: what is older is constant to it, and out of its reach. */
-    t->callback_depth++;
-    t->callback_floor = t->count;
+    p->outer = tape__enter_callback(t);
     t->paused = 0;
     return open_inputs(p, n) && look_at_program(p) && open_rows(p);
 }
@@ -393,11 +389,9 @@ void tape__probe_close(tape__probe *p)
             tape_free(v->wide);
         tape_free(v->narrow);
     }
+    tape__leave_callback(t, p->outer);
     tape_rewind(p->mark);
     tape_mark_drop(p->mark);
-    t->paused = p->paused;
     t->promote = p->promote;
-    t->callback_depth = p->callback_depth;
-    t->callback_floor = p->callback_floor;
     tape_random_set(p->random);
 }

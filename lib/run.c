@@ -17,6 +17,11 @@ static tape__node *add_output(tape__call *call, tape__node *node, uint32_t slot)
     return node;
 }
 
+void tape__adopt_output(tape__call *call, uint32_t slot)
+{
+    add_output(call, tape__at(call->t, slot), slot);
+}
+
 tape__node *tape__output(tape__call *call, tape_dtype dtype, int rank, const int64_t *size)
 {
     uint32_t slot;
@@ -101,17 +106,17 @@ static size_t round_up(size_t bytes)
 }
 
 /* One arena block: the struct, then slots, versions and attributes. */
-static tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_size, size_t *bytes)
+static tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_size)
 {
     size_t slots = round_up((size_t)n_in * sizeof(uint32_t));
-    *bytes = round_up(sizeof(tape__extra)) + 2 * slots + round_up(attr_size);
-    tape__extra *extra = tape__arena_get(&t->arena, *bytes);
+    size_t bytes = round_up(sizeof(tape__extra)) + 2 * slots + round_up(attr_size);
+    tape__extra *extra = tape__arena_get(&t->arena, bytes);
     if (!extra) {
         tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a record");
         return NULL;
     }
     unsigned char *at = (unsigned char *)extra + round_up(sizeof *extra);
-    *extra = (tape__extra){.n_in = (uint16_t)n_in, .n_out = 1, .attr_size = (uint32_t)attr_size};
+    *extra = (tape__extra){.n_in = (uint16_t)n_in, .n_out = 1, .attr_size = (uint32_t)attr_size, .bytes = bytes};
     extra->in = (uint32_t *)(void *)at;
     extra->saved = (uint32_t *)(void *)(at + slots);
     extra->attr = at + 2 * slots;
@@ -167,18 +172,15 @@ static bool run_call(tape__call *call, int op, tape__extra *extra, uint32_t *in)
     return true;
 }
 
-tape_tensor tape__run(int op, const tape_tensor *inputs, int n_in, const void *attr, size_t attr_size)
+static tape_tensor run_row(tape *t, int op, const tape__op *row, const void *custom, const tape_tensor *inputs,
+                           int n_in, const void *attr, size_t attr_size)
 {
-    const tape__op *row = &tape__ops[op];
-    tape *t = tape__begin(row->name);
-    if (!t)
-        return TAPE_NULL;
     if (n_in > UINT16_MAX) {
         tape__error(t, TAPE_ERROR_ARGUMENT, "takes at most %d tensors, got %d", UINT16_MAX, n_in);
         return TAPE_NULL;
     }
-    size_t bytes, pointers = (size_t)n_in * sizeof(tape__node *);
-    tape__extra *extra = new_extra(t, n_in, attr, attr_size, &bytes);
+    size_t pointers = (size_t)n_in * sizeof(tape__node *);
+    tape__extra *extra = new_extra(t, n_in, attr, attr_size);
     if (!extra)
         return TAPE_NULL;
     tape__node *few[FEW_INPUTS], **nodes = n_in <= FEW_INPUTS ? few : tape__arena_get(&t->arena, pointers);
@@ -187,13 +189,30 @@ tape_tensor tape__run(int op, const tape_tensor *inputs, int n_in, const void *a
         return TAPE_NULL;
     }
     uint32_t *in = extra->in;
-    tape__call call = {.t = t, .op = row, .n_in = n_in, .in = nodes, .attr = extra->attr, .attr_size = attr_size};
+    extra->custom = custom;
+    tape__call call = {.t = t, .op = row, .n_in = n_in, .in = nodes, .custom = custom};
+    call.in_slot = in;
+    call.attr = extra->attr;
+    call.attr_size = attr_size;
     bool ok = resolve_all(t, inputs, n_in, in, nodes) && run_call(&call, op, extra, in);
     if (nodes != few)
         tape__arena_put(&t->arena, nodes, pointers);
     if (!ok || t->paused)
-        tape__arena_put(&t->arena, extra, bytes);
+        tape__arena_put(&t->arena, extra, extra->bytes);
     return ok ? (tape_tensor){t->generation, call.out_slot[0], 0} : TAPE_NULL;
+}
+
+tape_tensor tape__run(int op, const tape_tensor *inputs, int n_in, const void *attr, size_t attr_size)
+{
+    const tape__op *row = &tape__ops[op];
+    tape *t = tape__begin(row->name);
+    return t ? run_row(t, op, row, NULL, inputs, n_in, attr, attr_size) : TAPE_NULL;
+}
+
+tape_tensor tape__run_custom(tape *t, const tape__op *row, const void *custom, const tape_tensor *inputs, int n_in,
+                             const void *attr, size_t attr_size)
+{
+    return run_row(t, TAPE__OP_CUSTOM, row, custom, inputs, n_in, attr, attr_size);
 }
 
 tape_tensor tape__sibling(tape_tensor y, int k)

@@ -145,7 +145,7 @@ static bool visit(tape__sweep *s, uint32_t slot, tape__node *y)
         if (!(fused ? tape__visit_elementwise(s, slot) : tape__visit_general(s, slot)))
             return false;
     }
-    int outputs = y->op > TAPE__OP_OUTPUT && !(y->flags & TAPE__INLINE_VALUE) && y->u.extra ? y->u.extra->n_out : 1;
+    int outputs = tape__record_outputs(y);
     for (int k = 0; k < outputs; k++)
         drop(s, tape__at(s->t, slot + (uint32_t)k));
     y->flags &= (uint8_t)~TAPE__SIBLING_ADJOINT;
@@ -171,7 +171,9 @@ static bool keep_outer_targets(tape__sweep *s)
 {
     for (int j = 0; j < s->target_count; j++) {
         tape__node *x = tape__at(s->t, s->targets[j].slot);
-        if (s->targets[j].slot < s->floor && x->flags & TAPE__HAS_ADJOINT && !keep_for_target(s, s->targets[j].slot, x))
+        bool first = s->targets[j].same_as == (uint32_t)j;
+        if (first && s->targets[j].slot < s->floor && x->flags & TAPE__HAS_ADJOINT &&
+            !keep_for_target(s, s->targets[j].slot, x))
             return false;
     }
     return true;

@@ -10,8 +10,8 @@ typedef struct tape__target {
     uint32_t slot;
     uint32_t same_as; /* index of an earlier target with the same slot, or its own */
     bool found;
-    bool outer_has; /* a node from before the running callback: the outer sweep's adjoint, put back at the end */
-    tape__adjoint *outer;
+    uint8_t
+        outer_flags; /* a node from before the running callback: what the outer sweep has there, put back at the end */
     double outer_value;
     tape__adjoint *result; /* plain sweep */
     tape_tensor recorded;  /* create_graph */
@@ -39,6 +39,9 @@ bool tape__sweep_wants(const tape__sweep *s, uint32_t slot, const tape__node *no
 /* x's adjoint += the tensor g, in either mode; g has x's shape. */
 bool tape__sweep_add(tape__sweep *s, uint32_t slot, tape_tensor g);
 
+/* Whether the values that the record's derivative reads are still those that it saved; false after an error. */
+bool tape__check_saved(tape *t, uint32_t slot);
+
 /* One record: its VJP, by the fused elementwise kernels, or by handles (general ops, create_graph). */
 bool tape__visit_elementwise(tape__sweep *s, uint32_t slot);
 bool tape__visit_general(tape__sweep *s, uint32_t slot);
@@ -55,6 +58,11 @@ static inline int tape__record_inputs(const tape__node *y, const uint32_t **in, 
     *in = y->u.extra->in;
     *saved = y->u.extra->saved;
     return y->u.extra->n_in;
+}
+
+static inline int tape__record_outputs(const tape__node *y)
+{
+    return y->op <= TAPE__OP_OUTPUT || y->flags & TAPE__INLINE_VALUE || !y->u.extra ? 1 : y->u.extra->n_out;
 }
 
 static inline const void *tape__record_attr(const tape__node *y)

@@ -1,4 +1,4 @@
-/* The tape: its life, its nodes, its errors, its marks. Does not know what ops compute nor how gradients flow. */
+/* The tape: its life, its nodes, its errors. Does not know what ops compute nor how gradients flow. */
 #include "tape.h"
 
 #include <stdio.h>
@@ -67,6 +67,7 @@ void tape_destroy(tape *t)
         tape__tls = NULL;
     if (own_tape == t)
         own_tape = NULL;
+    tape__release_from(t, 0);
     for (uint32_t i = 0; i < t->capacity / TAPE__NODES_PER_CHUNK; i++)
         tape__memory_put(&t->memory, t->chunks[i], TAPE__NODES_PER_CHUNK * sizeof(tape__node));
     tape__memory_put(&t->memory, t->chunks, t->chunk_slots * sizeof *t->chunks);
@@ -260,12 +261,23 @@ tape__node *tape__new_tensor(tape *t, tape_dtype dtype, int rank, const int64_t 
     return node;
 }
 
+/* The block of a record's inputs and attributes; NULL where it has none. */
+static tape__extra *extra_of(const tape__node *node)
+{
+    bool is_record = node->op > TAPE__OP_OUTPUT && !(node->flags & TAPE__INLINE_VALUE);
+    return is_record ? node->u.extra : NULL;
+}
+
 void tape__truncate(tape *t, uint32_t count)
 {
+    tape__release_from(t, count);
     for (uint32_t slot = t->count; slot-- > count;) {
         tape__node *node = tape__at(t, slot);
+        tape__extra *extra = extra_of(node);
         if (node->flags & TAPE__OWNS_BLOCK)
             tape__arena_put(&t->arena, node->data, (size_t)node->layout->numel * tape_dtype_size(node->dtype));
+        if (extra)
+            tape__arena_put(&t->arena, extra, extra->bytes);
     }
     if (t->count != count)
         tape__new_generation(t);
@@ -303,19 +315,13 @@ const struct tape__parallel *tape__threads_of(const tape *t)
     return t->parallel.run ? &t->parallel : tape__pool();
 }
 
-/* ---- reset, marks ------------------------------------------------------------------------------------------------ */
+/* ---- reset ------------------------------------------------------------------------------------------------------- */
 
 void tape__note_peak(tape *t)
 {
     size_t now = tape__arena_in_use(&t->arena) + t->arena.free_bytes + t->count * sizeof(tape__node);
     if (now > t->bytes_peak)
         t->bytes_peak = now;
-}
-
-static void empty_free_lists(tape *t)
-{
-    t->free_adjoints = NULL;
-    memset(t->arena.free_lists, 0, sizeof t->arena.free_lists);
 }
 
 static void renew_layouts(tape *t)
@@ -342,103 +348,15 @@ tape_status tape_reset(void)
         return t->status;
     }
     tape__note_peak(t);
+    tape__release_from(t, 0);
     t->count = 0;
     tape__arena_rewind(&t->arena, (tape__arena_position){0, 0, 0});
-    empty_free_lists(t);
+    tape__empty_free_lists(t);
     t->arena.free_bytes = 0;
     t->mark_count = 0;
     tape__new_generation(t);
     t->status = TAPE_OK;
     if (t->layouts.count > MOST_LAYOUTS)
         renew_layouts(t);
-    return TAPE_OK;
-}
-
-static bool grow_marks(tape *t)
-{
-    uint32_t capacity = t->mark_capacity ? t->mark_capacity * 2 : 4;
-    tape__mark_state *marks = tape__memory_get(&t->memory, capacity * sizeof *marks);
-    if (!marks)
-        return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a mark");
-    if (t->mark_count)
-        memcpy(marks, t->marks, t->mark_count * sizeof *marks);
-    tape__memory_put(&t->memory, t->marks, t->mark_capacity * sizeof *marks);
-    t->marks = marks;
-    t->mark_capacity = capacity;
-    return true;
-}
-
-tape_position tape_mark(void)
-{
-    tape *t = tape__begin("mark");
-    if (!t || (t->mark_count == t->mark_capacity && !grow_marks(t)))
-        return (tape_position){0, 0};
-    tape__mark_state *mark = &t->marks[t->mark_count++];
-    mark->id = ++t->next_mark;
-    mark->nodes = t->count;
-    mark->arena = tape__arena_mark(&t->arena);
-    mark->free_bytes = t->arena.free_bytes;
-    memcpy(mark->free_lists, t->arena.free_lists, sizeof mark->free_lists);
-    empty_free_lists(t);
-    return (tape_position){mark->id, t->mark_count};
-}
-
-static tape__mark_state *find_mark(tape *t, tape_position position)
-{
-    if (position.depth == 0 || position.depth > t->mark_count || t->marks[position.depth - 1].id != position.id) {
-        tape__error(t, TAPE_ERROR_HANDLE, "the mark is null, dropped, or of another tape");
-        return NULL;
-    }
-    tape__mark_state *mark = &t->marks[position.depth - 1];
-    if (mark->nodes < t->callback_floor) {
-        tape__error(t, TAPE_ERROR_STATE, "the mark lies outside the running callback");
-        return NULL;
-    }
-    return mark;
-}
-
-tape_status tape_rewind(tape_position position)
-{
-    tape *t = tape_current();
-    if (!t)
-        return orphan_status;
-    t->op_name = "rewind";
-    tape__mark_state *mark = find_mark(t, position);
-    if (!mark)
-        return t->status;
-    tape__note_peak(t);
-    t->mark_count = position.depth;
-    t->count = mark->nodes;
-    tape__arena_rewind(&t->arena, mark->arena);
-    empty_free_lists(t);
-    t->arena.free_bytes = mark->free_bytes;
-    tape__new_generation(t);
-    return TAPE_OK;
-}
-
-/* Blocks that were free when the mark was made become free again, behind those that were freed since. */
-static void join_free_lists(tape *t, const tape__mark_state *mark)
-{
-    for (int class = 0; class < TAPE__SIZE_CLASSES; class ++) {
-        void *older = mark->free_lists[class];
-        if (!older)
-            continue;
-        void **link = &t->arena.free_lists[class];
-        while (*link)
-            link = *link;
-        *link = older;
-    }
-}
-
-tape_status tape_mark_drop(tape_position position)
-{
-    tape *t = tape_current();
-    if (!t)
-        return orphan_status;
-    t->op_name = "mark_drop";
-    if (!find_mark(t, position))
-        return t->status;
-    while (t->mark_count >= position.depth)
-        join_free_lists(t, &t->marks[--t->mark_count]);
     return TAPE_OK;
 }

@@ -55,8 +55,10 @@ struct tape__call {
     const tape__op *op;
     int n_in, n_out;
     struct tape__node **in;
+    const uint32_t *in_slot;
     const void *attr;
     size_t attr_size;
+    const void *custom; /* of a TAPE__OP_CUSTOM */
     struct tape__node *out[8];
     uint32_t out_slot[8];
 };
@@ -76,6 +78,8 @@ struct tape__vjp {
     const bool *needs;
     void (*into)(tape__vjp *vjp, int i); /* of a plain sweep: see tape__into() */
     void *sweep;
+    const void *custom; /* of a TAPE__OP_CUSTOM */
+    bool create_graph;
 };
 
 /*
@@ -105,10 +109,11 @@ enum tape__node_flags {
 typedef struct tape__extra {
     uint16_t n_in, n_out;
     uint32_t attr_size;
+    size_t bytes;    /* of this block, inputs and attributes included */
     uint32_t *in;    /* n_in slots */
     uint32_t *saved; /* the version of each at recording */
     const void *attr;
-    void *custom; /* the user's op of a TAPE__OP_CUSTOM record */
+    const void *custom; /* the user's op of a TAPE__OP_CUSTOM record */
 } tape__extra;
 
 /* A value and its record. Outputs 1, 2, ... of an op follow output 0 with op TAPE__OP_OUTPUT and in[0] = its slot. */
@@ -189,6 +194,14 @@ typedef struct tape__mark_state {
     size_t free_bytes;
 } tape__mark_state;
 
+/* What a record holds outside the tape, to be let go when the record ends. The last record comes first. */
+typedef struct tape__release {
+    struct tape__release *next;
+    uint32_t slot;
+    void (*release)(void *user, void *attr);
+    void *user, *attr;
+} tape__release;
+
 struct tape {
     uint32_t count;      /* nodes in use */
     uint32_t capacity;   /* nodes that the allocated chunks hold */
@@ -207,6 +220,7 @@ struct tape {
     uint64_t generation_end; /* of the block drawn from the process-wide counter */
     uint32_t chunk_slots;    /* capacity of the array `chunks` */
     uint32_t callback_floor; /* inside a callback: nodes below belong to the outer world; else 0 */
+    uint32_t callback_marks; /* ... and so do the first marks */
     int callback_depth;
     const char *op_name; /* of the public function that runs, for messages */
     int composite_depth; /* > 0: op_name stays that of the composite */
@@ -219,6 +233,7 @@ struct tape {
     uint32_t mark_count, mark_capacity;
     uint64_t next_mark;
     struct tape__adjoint *free_adjoints;
+    tape__release *releases;
     size_t bytes_peak;
     tape__sink sink;
     int promote;         /* the checker's f64 mode */
@@ -303,6 +318,10 @@ TAPE__INLINE uint32_t tape__find(const tape *t, tape_tensor x)
 /* Resolve, run forward(), record. attr is copied. Returns output 0; the others are tape__sibling(result, k). */
 tape_tensor tape__run(int op, const tape_tensor *inputs, int n_in, const void *attr, size_t attr_size);
 
+/* The same for a user's op: `row` stands for it while it runs, `custom` stays on the record. */
+tape_tensor tape__run_custom(tape *t, const tape__op *row, const void *custom, const tape_tensor *inputs, int n_in,
+                             const void *attr, size_t attr_size);
+
 /* Output k of the op that made y as its output 0. */
 tape_tensor tape__sibling(tape_tensor y, int k);
 
@@ -314,6 +333,9 @@ tape__node *tape__zeros_output(tape__call *call, tape_dtype dtype, int rank, con
 
 /* Inside forward(): an output that is a view of input 0: `offset` elements on, with the given sizes and strides. */
 tape__node *tape__output_view(tape__call *call, int64_t offset, int rank, const int64_t *size, const int64_t *stride);
+
+/* Inside forward(): the next output is the node at `slot`, which is the last but those that follow as outputs. */
+void tape__adopt_output(tape__call *call, uint32_t slot);
 
 /* Memory for the running op alone: one buffer per tape, valid until the op ends. 64-byte aligned; NULL after an error.
  */
@@ -338,7 +360,36 @@ void tape__note_peak(tape *t);
 const char *tape__enter(tape *t, const char *op_name);
 tape_tensor tape__leave(tape *t, const char *before, int op, tape_tensor y);
 
+/* ---- going back -------------------------------------------------------------------------------------------------- */
+
 /* Bring the tape back to `count` nodes, giving their blocks back for reuse. */
 void tape__truncate(tape *t, uint32_t count);
+
+/* The same, but for n results (TAPE_NONE is passed over), which become the first nodes from `count` on: contiguous,
+ * without history, under new handles. False after an error; then the results are null. */
+bool tape__truncate_keeping(tape *t, uint32_t count, tape_tensor *results, int n);
+
+void tape__empty_free_lists(tape *t);
+
+/* What runs in a callback belongs to it: sweeps that it starts end at the node where it began, older nodes and marks
+ * are out of its reach. Leaving drops its marks and puts the rest back as it was. */
+typedef struct tape__callback {
+    uint32_t floor, marks;
+    int paused, composite_depth;
+    const char *op_name;
+} tape__callback;
+tape__callback tape__enter_callback(tape *t);
+void tape__leave_callback(tape *t, tape__callback outer);
+
+/* Call release(user, attr) when the record at `slot` ends. */
+bool tape__add_release(tape *t, uint32_t slot, void (*release)(void *user, void *attr), void *user, void *attr);
+
+/* The records from `count` on end. */
+void tape__release_down(tape *t, uint32_t count);
+static inline void tape__release_from(tape *t, uint32_t count)
+{
+    if (TAPE__UNLIKELY(t->releases != NULL))
+        tape__release_down(t, count);
+}
 
 #endif

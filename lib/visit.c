@@ -12,7 +12,7 @@
 
 static bool saved_error(tape *t, const tape__node *y, const tape__node *x, const char *what, int i)
 {
-    const char *name = tape__ops[y->op].name;
+    const char *name = tape__record_name(y);
     t->op_name = "backward";
     if (x->op == TAPE__OP_LEAF && !tape__alias_alive(t, x))
         return tape__error(t, TAPE_ERROR_VERSION, "%s saved its %s %d, a leaf of shape %s that has been freed since",
@@ -27,9 +27,9 @@ static bool check_input(tape *t, const tape__node *y, uint32_t in, uint32_t save
     return TAPE__LIKELY(*x->version == saved) || saved_error(t, y, x, "input", i);
 }
 
-static bool check_output(tape *t, const tape__node *y)
+static bool check_output(tape *t, const tape__node *y, const tape__node *output, int k)
 {
-    return TAPE__LIKELY(y->own_version == 0) || saved_error(t, y, y, "output", 0);
+    return TAPE__LIKELY(output->own_version == 0) || saved_error(t, y, output, "output", k);
 }
 
 /* ---- general ops: handles ---------------------------------------------------------------------------------------- */
@@ -45,17 +45,25 @@ typedef struct visit {
     int sunk; /* the input whose adjoint the VJP added into by itself; -1: none */
 } visit;
 
-static bool check_saved(const visit *v, const uint32_t *saved)
+static bool reads_input(const tape__node *y, unsigned flags, int i)
 {
-    const tape__op *op = &tape__ops[v->y->op];
-    unsigned uses = op->flags;
-    for (int i = 0; i < v->n_in && i < TAPE__SAVED_INPUTS; i++)
-        if (uses & TAPE__SAVES(i) && !check_input(v->s->t, v->y, v->in[i], saved[i], i))
+    if (y->op != TAPE__OP_CUSTOM)
+        return i < TAPE__SAVED_INPUTS && flags & TAPE__SAVES(i);
+    const tape_custom_op *op = y->u.extra->custom;
+    return i >= 32 || !(op->unread_inputs >> i & 1);
+}
+
+bool tape__check_saved(tape *t, uint32_t slot)
+{
+    const tape__node *y = tape__at(t, slot);
+    const uint32_t *in, *saved;
+    unsigned flags = tape__record_flags(y);
+    int n_in = tape__record_inputs(y, &in, &saved), n_out = tape__record_outputs(y);
+    for (int i = 0; i < n_in; i++)
+        if (reads_input(y, flags, i) && !check_input(t, y, in[i], saved[i], i))
             return false;
-    if (!(uses & TAPE__SAVES_OUTPUT))
-        return true;
-    for (int k = 0; k < v->n_out; k++)
-        if (!check_output(v->s->t, tape__at(v->s->t, v->slot + (uint32_t)k)))
+    for (int k = 0; flags & TAPE__SAVES_OUTPUT && k < n_out; k++)
+        if (!check_output(t, y, tape__at(t, slot + (uint32_t)k), k))
             return false;
     return true;
 }
@@ -85,7 +93,7 @@ static bool make_cotangents(visit *v)
         v->outputs[k] = tape__handle(t, slot);
         if (y->flags & TAPE__HAS_ADJOINT)
             v->cotangents[k] = v->s->record ? tape__handle(t, y->adj.recorded) : adjoint_handle(t, y);
-        else if (tape__ops[v->y->op].flags & TAPE__TAKES_ABSENT || y->dtype > TAPE_F64)
+        else if (tape__record_flags(v->y) & TAPE__TAKES_ABSENT || y->dtype > TAPE_F64)
             v->cotangents[k] = TAPE_NONE;
         else
             v->cotangents[k] = tape_zeros_like(v->outputs[k]);
@@ -147,7 +155,7 @@ static bool run_vjp(visit *v)
     uint32_t count = t->count;
     tape__new_generation(t); /* marks what the VJP makes as its own: sweep.c takes such blocks over */
     t->paused += !v->s->record;
-    const char *before = tape__enter(t, op->name);
+    const char *before = tape__enter(t, tape__record_name(v->y));
     tape__vjp vjp = {.t = t,
                      .op = op,
                      .attr = tape__record_attr(v->y),
@@ -159,7 +167,9 @@ static bool run_vjp(visit *v)
                      .gx = v->gx,
                      .needs = v->needs,
                      .into = v->s->record ? NULL : sink_into,
-                     .sweep = v};
+                     .sweep = v,
+                     .custom = v->y->op == TAPE__OP_CUSTOM ? v->y->u.extra->custom : NULL,
+                     .create_graph = v->s->record};
     tape__sink outer = t->sink;
     bool ok = make_cotangents(v);
     if (ok) {
@@ -181,7 +191,7 @@ bool tape__visit_general(tape__sweep *s, uint32_t slot)
     const uint32_t *saved;
     visit v = {.s = s, .slot = slot, .y = tape__at(t, slot), .sunk = -1};
     v.n_in = tape__record_inputs(v.y, &v.in, &saved);
-    v.n_out = v.y->flags & TAPE__INLINE_VALUE || !v.y->u.extra ? 1 : v.y->u.extra->n_out;
+    v.n_out = tape__record_outputs(v.y);
     tape_tensor few_x[FEW], few_gx[FEW];
     bool few_needs[FEW];
     size_t each = 2 * sizeof(tape_tensor) + sizeof(bool), bytes = (size_t)v.n_in * each;
@@ -199,7 +209,7 @@ bool tape__visit_general(tape__sweep *s, uint32_t slot)
         v.needs[i] = x->flags & TAPE__REQUIRES_GRAD && tape__sweep_wants(s, v.in[i], x);
         any |= v.needs[i];
     }
-    bool ok = !any || (check_saved(&v, saved) && run_vjp(&v));
+    bool ok = !any || (tape__check_saved(t, slot) && run_vjp(&v));
     if (many)
         tape__arena_put(&t->arena, many, bytes);
     return ok;
@@ -224,7 +234,7 @@ static bool check_uses(const fused *f, unsigned uses)
     for (int i = 0; i < f->n_in; i++)
         if (uses & ((unsigned)TAPE__USES_X0 << i) && !check_input(t, f->y, f->in[i], f->saved[i], i))
             return false;
-    return !(uses & TAPE__USES_Y) || check_output(t, f->y);
+    return !(uses & TAPE__USES_Y) || check_output(t, f->y, f->y, 0);
 }
 
 /* out (+)= d_i * g over y's shape. */

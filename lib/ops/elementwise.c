@@ -86,8 +86,13 @@ static tape__extra *record_extra(tape *t, const operands *o, const double *param
     }
     for (int i = 0; i < n_params; i++)
         block->params[i] = params[i];
-    block->extra = (tape__extra){
-        (uint16_t)o->n, 1, (uint32_t)((size_t)n_params * sizeof *params), block->in, block->saved, block->params, NULL};
+    block->extra = (tape__extra){.n_in = (uint16_t)o->n,
+                                 .n_out = 1,
+                                 .attr_size = (uint32_t)((size_t)n_params * sizeof *params),
+                                 .bytes = sizeof *block,
+                                 .in = block->in,
+                                 .saved = block->saved,
+                                 .attr = block->params};
     return &block->extra;
 }
 

@@ -4,6 +4,7 @@
 
 #include "op_index.h"
 #include "tape.h"
+#include "tape/custom.h"
 
 /* kind: the public function's shape. x, a, b, c are tensors, p and s numbers. */
 enum tape__op_kind {
@@ -57,6 +58,20 @@ extern const tape__op tape__ops[TAPE__OP_COUNT];
 
 /* The VJP of every elementwise op by handles: its formulas expanded into recorded ops. */
 void tape__ewise_vjp(tape__vjp *vjp);
+
+/* The VJP of every user-defined op, and what its descriptor says in flags of the table. */
+void tape__custom_vjp(tape__vjp *vjp);
+unsigned tape__custom_flags(const tape_custom_op *op);
+
+/* A record's name and flags. */
+static inline const char *tape__record_name(const tape__node *y)
+{
+    return y->op == TAPE__OP_CUSTOM ? ((const tape_custom_op *)y->u.extra->custom)->name : tape__ops[y->op].name;
+}
+static inline unsigned tape__record_flags(const tape__node *y)
+{
+    return y->op == TAPE__OP_CUSTOM ? tape__custom_flags(y->u.extra->custom) : tape__ops[y->op].flags;
+}
 
 /* The term d of row `ewise`'s derivative for input i, as a tensor (broadcastable to y) or TAPE_NONE where it is 1. */
 tape_tensor tape__ewise_local_derivative(int ewise, int i, const tape_tensor *x, tape_tensor y, const double *params);

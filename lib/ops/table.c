@@ -36,5 +36,5 @@ const tape__op tape__ops[TAPE__OP_COUNT] = {
                              COLUMNS_##row_kind(row_name)},
 #include "ops.def"
 #undef TAPE__ROW
-    [TAPE__OP_CUSTOM] = {.name = "custom", .ewise = -1},
+    [TAPE__OP_CUSTOM] = {.name = "custom", .ewise = -1, .vjp = tape__custom_vjp},
 };
