@@ -13,7 +13,9 @@
 #define TAPE_OPS_H
 
 #include "tape/ops_control.h"
+#include "tape/ops_decompose.h"
 #include "tape/ops_elementwise.h"
+#include "tape/ops_geometry.h"
 #include "tape/ops_index.h"
 #include "tape/ops_linalg.h"
 #include "tape/ops_loss.h"
