@@ -158,6 +158,15 @@ void tape__custom_vjp(tape__vjp *v)
     tape__leave_callback(t, outer);
 }
 
+bool tape__custom_jvp(const tape__vjp *v, const tape_tensor *tx, tape_tensor *ty)
+{
+    const tape_custom_op *op = v->custom;
+    tape_custom_jvp c = {op, v->x, v->y, tx, v->n_in, v->n_out, v->attr, v->create_graph, ty};
+    if (callback_ok(v->t, op->jvp(&c), "JVP"))
+        check_results(v->t, ty, v->n_out, "JVP");
+    return v->t->status == TAPE_OK;
+}
+
 void *tape_custom_gradient(tape_custom_vjp *vjp, int i)
 {
     tape *t = tape__begin(vjp->op->name);

@@ -42,6 +42,9 @@ bool tape__sweep_add(tape__sweep *s, uint32_t slot, tape_tensor g);
 /* Whether the values that the record's derivative reads are still those that it saved; false after an error. */
 bool tape__check_saved(tape *t, uint32_t slot);
 
+/* The same for one derivative of an elementwise record of n inputs: `uses` is tape__ewise_uses(). */
+bool tape__check_uses(tape *t, const tape__node *y, const uint32_t *in, const uint32_t *saved, int n, unsigned uses);
+
 /* One record: its VJP, by the fused elementwise kernels, or by handles (general ops, create_graph). */
 bool tape__visit_elementwise(tape__sweep *s, uint32_t slot);
 bool tape__visit_general(tape__sweep *s, uint32_t slot);

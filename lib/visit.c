@@ -32,6 +32,14 @@ static bool check_output(tape *t, const tape__node *y, const tape__node *output,
     return TAPE__LIKELY(output->own_version == 0) || saved_error(t, y, output, "output", k);
 }
 
+bool tape__check_uses(tape *t, const tape__node *y, const uint32_t *in, const uint32_t *saved, int n, unsigned uses)
+{
+    for (int i = 0; i < n; i++)
+        if (uses & ((unsigned)TAPE__USES_X0 << i) && !check_input(t, y, in[i], saved[i], i))
+            return false;
+    return !(uses & TAPE__USES_Y) || check_output(t, y, y, 0);
+}
+
 /* ---- general ops: handles ---------------------------------------------------------------------------------------- */
 
 typedef struct visit {
@@ -228,15 +236,6 @@ typedef struct fused {
     tape__adjoint *holder; /* keeps it; NULL for a one-element y */
 } fused;
 
-static bool check_uses(const fused *f, unsigned uses)
-{
-    tape *t = f->s->t;
-    for (int i = 0; i < f->n_in; i++)
-        if (uses & ((unsigned)TAPE__USES_X0 << i) && !check_input(t, f->y, f->in[i], f->saved[i], i))
-            return false;
-    return !(uses & TAPE__USES_Y) || check_output(t, f->y, f->y, 0);
-}
-
 /* out (+)= d_i * g over y's shape. */
 static void run_derivative(const fused *f, int i, unsigned uses, void *out, bool accumulate)
 {
@@ -297,7 +296,7 @@ static bool derive(const fused *f, int i)
     if (!(x->flags & TAPE__REQUIRES_GRAD) || !tape__sweep_wants(f->s, f->in[i], x))
         return true;
     unsigned uses = tape__ewise_uses(f->ewise, i);
-    if (!check_uses(f, uses))
+    if (!tape__check_uses(t, f->y, f->in, f->saved, f->n_in, uses))
         return false;
     bool same = x->layout->numel == f->y->layout->numel;
     if (!same)

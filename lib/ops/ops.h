@@ -63,6 +63,9 @@ void tape__ewise_vjp(tape__vjp *vjp);
 void tape__custom_vjp(tape__vjp *vjp);
 unsigned tape__custom_flags(const tape_custom_op *op);
 
+/* A user's op's own forward-mode rule: ty from tx. False after an error. */
+bool tape__custom_jvp(const tape__vjp *v, const tape_tensor *tx, tape_tensor *ty);
+
 /* A record's name and flags. */
 static inline const char *tape__record_name(const tape__node *y)
 {
