@@ -49,8 +49,8 @@ static const struct sample samples[] = {
 };
 enum { SAMPLES = sizeof samples / sizeof *samples, ROOM = 1 << 18 };
 
-static const char *const names[TAPE__REDUCTIONS] = {"sum",     "sum_abs", "sum_squares", "prod",     "max",      "min",
-                                                    "max_abs", "count",   "mean",        "variance", "logsumexp"};
+static const char *const names[TAPE__REDUCTIONS] = {"sum", "sum_abs", "sum_squares", "prod",     "max",
+                                                    "min", "max_abs", "mean",        "variance", "logsumexp"};
 
 enum { PLAIN, GAPS, BACKWARDS, BROADCAST, VARIANTS };
 
@@ -95,8 +95,6 @@ static void join(tape__reduction r, long double x, long double c, long double *v
         term = fabsl(x);
     else if (r == TAPE__SUM_SQUARES)
         term = x * x;
-    else if (r == TAPE__COUNT)
-        term = x != 0;
     else if (r == TAPE__VARIANCE)
         term = (x - c) * (x - c);
     else if (r == TAPE__LOGSUMEXP)
@@ -206,8 +204,6 @@ START_TEST(test_values)
 {
     tape__reduction r = (tape__reduction)_i;
     fill(r == TAPE__PROD);
-    if (r == TAPE__COUNT)
-        data[3] = data_f32[3] = 0;
     const struct tape__kernels *kernels;
     for (int s = 0; s < SAMPLES; s++)
         for (int variant = 0; variant < VARIANTS; variant++) {
@@ -339,7 +335,7 @@ START_TEST(test_special_values)
         {TAPE__VARIANCE, 1, {3}, nan},
         {TAPE__VARIANCE, 2, {3, 5}, 2},
         {TAPE__VARIANCE, 3, {1e9, 1e9 + 1, 1e9 + 2}, 1},
-        {TAPE__COUNT, 3, {0, -0.0, nan}, 1},
+
         {TAPE__MEAN, 2, {1, 2}, 1.5},
     };
     const struct tape__kernels *kernels;

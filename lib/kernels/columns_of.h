@@ -47,28 +47,18 @@ DEFINE_COMBINE(max)
 DEFINE_COMBINE(min)
 #undef DEFINE_COMBINE
 
-/* Four rows at a time, so that a lane of the tile is read and written once for four elements. */
+/* A few rows at a time, so that a lane of the tile is read and written once for each of those. */
 #define DEFINE_COLUMNS(name, map, combine, neutral)                                                                    \
-    TAPE__INLINE UNIT FOR(row_##name)(UNIT a, UNIT x, UNIT c)                                                          \
-    {                                                                                                                  \
-        PARTWISE(a.part[k] = FOR(combine)(a.part[k], FOR(map_##name)(x.part[k], c.part[k]));)                          \
-        return a;                                                                                                      \
-    }                                                                                                                  \
     static void FOR(columns_##name)(FOR(tile) * tile, int columns, int rows, const ELEM *x, const int64_t *offset,     \
                                     const FOR(tile) * constants)                                                       \
     {                                                                                                                  \
-        for (int r = 0; r < rows; r += 4)                                                                              \
+        for (int r = 0; r < rows; r += FEW_ROWS)                                                                       \
             for (int u = 0; u * WIDTH < columns; u++) {                                                                \
                 const ELEM *from = x + FOR(first_column)(u, columns);                                                  \
                 UNIT a = FOR(unit_load)(tile->lane + u * WIDTH), c = FOR(unit_load)(constants->lane + u * WIDTH);      \
-                if (columns >= WIDTH && rows - r >= 4) {                                                               \
-                    a = FOR(row_##name)(a, FOR(unit_load)(from + offset[r]), c);                                       \
-                    a = FOR(row_##name)(a, FOR(unit_load)(from + offset[r + 1]), c);                                   \
-                    a = FOR(row_##name)(a, FOR(unit_load)(from + offset[r + 2]), c);                                   \
-                    a = FOR(row_##name)(a, FOR(unit_load)(from + offset[r + 3]), c);                                   \
-                } else {                                                                                               \
-                    for (int s = r; s < rows && s < r + 4; s++)                                                        \
-                        a = FOR(row_##name)(a, FOR(unit_load_upto)(from + offset[s], columns), c);                     \
+                for (int s = r; s < rows && s < r + FEW_ROWS; s++) {                                                   \
+                    UNIT row = FOR(unit_load_upto)(from + offset[s], columns);                                         \
+                    PARTWISE(a.part[k] = FOR(combine)(a.part[k], FOR(map_##name)(row.part[k], c.part[k]));)            \
                 }                                                                                                      \
                 FOR(unit_store)(tile->lane + u * WIDTH, a);                                                            \
             }                                                                                                          \

@@ -10,6 +10,7 @@
 #include "reducer.h"
 
 enum {
+    FEW_ROWS = 8,       /* that pass through a lane of a tile before it is stored */
     ROWS = 128,         /* elements of one column that are combined one after the other */
     TILE = 8,           /* units of columns that are worked on together */
     TILE_DEPTH = 24,    /* 2^24 times ROWS rows in pairs */

@@ -34,7 +34,6 @@ typedef enum tape__reduction {
     TAPE__MAX, /* a NaN gives NaN; no element gives -inf, and inf for the minimum */
     TAPE__MIN,
     TAPE__MAX_ABS,   /* no element gives 0 */
-    TAPE__COUNT,     /* of elements that are not 0 */
     TAPE__MEAN,      /* no element gives NaN */
     TAPE__VARIANCE,  /* in two passes; divided by max(0, count - correction), so NaN for too few elements */
     TAPE__LOGSUMEXP, /* -inf for a row of only -inf or of nothing; inf where one is inf and none NaN */

@@ -342,7 +342,6 @@ static void FOR(reduce)(const struct tape__parallel *p, const tape__reduce_args 
         [TAPE__MAX] = {PASS(max)},
         [TAPE__MIN] = {PASS(min)},
         [TAPE__MAX_ABS] = {PASS(max_abs)},
-        [TAPE__COUNT] = {PASS(count)},
         [TAPE__MEAN] = {PASS(sum)},
         [TAPE__VARIANCE] = {PASS(sum), PASS(deviation)},
         [TAPE__LOGSUMEXP] = {PASS(max), PASS(sum_exp)},

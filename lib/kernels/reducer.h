@@ -17,6 +17,13 @@ enum {
     LEVELS = 6       /* STEPS^LEVELS units */
 };
 
+/* Inlined where a unit has few vectors; elsewhere the code would be long, and it is not for speed. */
+#if defined(MASKED_LOAD)
+#define SHIFTED_EXP_INLINE TAPE__INLINE
+#else
+#define SHIFTED_EXP_INLINE __attribute__((noinline, unused)) static
+#endif
+
 /* X(name, map, combine, neutral): what each element x becomes, given a constant c of the run, how two are combined, and
    what changes nothing. */
 #define REDUCERS(X)                                                                                                    \
@@ -27,9 +34,8 @@ enum {
     X(max, x, max, -INFINITY)                                                                                          \
     X(min, x, min, INFINITY)                                                                                           \
     X(max_abs, FOR(abs)(x), max, 0)                                                                                    \
-    X(count, FOR(sel)((FOR(mask))(x != FOR(splat)(0)), FOR(splat)(1), FOR(splat)(0)), add, 0)                          \
     X(deviation, (x - c) * (x - c), add, 0)                                                                            \
-    X(sum_exp, FOR(exp)(x - c), add, 0)
+    X(sum_exp, FOR(shifted_exp)(x - c), add, 0)
 
 #define T f32
 #include "reducer_of.h"

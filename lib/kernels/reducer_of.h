@@ -1,5 +1,7 @@
 /* Knows the reducers of dtype T. Included once for each dtype T. */
 
+#include "shifted_exp_of.h"
+
 #define VEC FOR(vec)
 #define ELEM FOR(elem)
 #define UNIT FOR(unit)
@@ -95,7 +97,7 @@ DEFINE_FOLD(min)
     }                                                                                                                  \
     TAPE__INLINE UNIT FOR(join_some_##name)(UNIT a, const ELEM *from, int n, VEC c)                                    \
     {                                                                                                                  \
-        UNIT x = FOR(unit_load_some)(from, n);                                                                         \
+        UNIT x = FOR(unit_load_upto)(from, n);                                                                         \
         PARTWISE(x.part[k] = FOR(map_##name)(x.part[k], c);)                                                           \
         x = FOR(unit_keep)(x, n, (ELEM)(neutral));                                                                     \
         PARTWISE(a.part[k] = FOR(combine)(a.part[k], x.part[k]);)                                                      \
@@ -109,12 +111,10 @@ DEFINE_FOLD(min)
             even = FOR(join_##name)(even, FOR(unit_load)(x), c);                                                       \
             odd = FOR(join_##name)(odd, FOR(unit_load)(x + WIDTH), c);                                                 \
         }                                                                                                              \
+        if (n > 0)                                                                                                     \
+            even = FOR(join_some_##name)(even, x, n < WIDTH ? (int)n : WIDTH, c);                                      \
         if (n > WIDTH)                                                                                                 \
             odd = FOR(join_some_##name)(odd, x + WIDTH, (int)n - WIDTH, c);                                            \
-        if (n >= WIDTH)                                                                                                \
-            even = FOR(join_##name)(even, FOR(unit_load)(x), c);                                                       \
-        else if (n > 0)                                                                                                \
-            even = FOR(join_some_##name)(even, x, (int)n, c);                                                          \
         lanes->even = even;                                                                                            \
         lanes->odd = odd;                                                                                              \
     }                                                                                                                  \

@@ -46,7 +46,7 @@ TAPE__INLINE VEC FOR(softmax_term)(VEC y, VEC g, VEC sum)
 
 TAPE__INLINE VEC FOR(log_softmax_term)(VEC y, VEC g, VEC sum)
 {
-    return FOR(unless)(FOR(is_minus_inf)(y), g - FOR(exp)(y) * sum);
+    return FOR(unless)(FOR(is_minus_inf)(y), g - FOR(shifted_exp)(y) * sum);
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -79,7 +79,7 @@ static ELEM FOR(row_shift)(const FOR(slice) * s)
 static void FOR(softmax_row)(const FOR(slice) * s)
 {
     const VEC m = FOR(splat)(FOR(row_shift)(s));
-    ROW_MAP(s, s->x, FOR(exp)(a - m))
+    ROW_MAP(s, s->x, FOR(shifted_exp)(a - m))
     const VEC sum = FOR(divisor)(FOR(splat)(FOR(reduce_run)(&FOR(reduce_sum), s->n, s->y, 0)));
     ROW_MAP(s, s->y, a / sum)
 }
@@ -136,7 +136,7 @@ static void FOR(softmax_columns)(const FOR(slice) * s)
     EACH_ROW(s)
     {
         UNIT u = FOR(unit_load_upto)(s->x + i, s->width);
-        PARTWISE(u.part[k] = FOR(exp)(u.part[k] - m.part[k]);)
+        PARTWISE(u.part[k] = FOR(shifted_exp)(u.part[k] - m.part[k]);)
         FOR(ladder_add)(&ladder, u);
         FOR(unit_store_upto)(s->y + i, u, s->width);
     }
@@ -158,7 +158,7 @@ static void FOR(log_softmax_columns)(const FOR(slice) * s)
     EACH_ROW(s)
     {
         UNIT u = FOR(unit_load_upto)(s->x + i, s->width);
-        PARTWISE(u.part[k] = FOR(exp)(u.part[k] - m.part[k]);)
+        PARTWISE(u.part[k] = FOR(shifted_exp)(u.part[k] - m.part[k]);)
         FOR(ladder_add)(&ladder, u);
     }
     UNIT sum = FOR(ladder_sum)(&ladder);
