@@ -239,9 +239,3 @@ const struct tape__parallel *tape__pool(void)
     static const struct tape__parallel own = {run_in_pool, NULL};
     return atomic_load(&pool.threads) > 1 ? &own : NULL;
 }
-
-int tape__pool_threads(void)
-{
-    int threads = atomic_load(&pool.threads);
-    return threads > 1 ? threads : 1;
-}

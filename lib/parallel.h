@@ -32,7 +32,4 @@ int tape__pool_stop(void);
 /* NULL where no pool was started. */
 const struct tape__parallel *tape__pool(void);
 
-/* 1 where no pool was started. */
-int tape__pool_threads(void);
-
 #endif

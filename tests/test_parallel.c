@@ -46,7 +46,6 @@ static void sleep_for(long nanoseconds)
 START_TEST(test_serial_without_pool)
 {
     ck_assert_ptr_null(tape__pool());
-    ck_assert_int_eq(tape__pool_threads(), 1);
     ck_assert_int_eq(wrong_counts(NULL, N), 0);
     ck_assert_int_eq(wrong_counts(NULL, 0), 0);
     ck_assert_int_eq(wrong_counts(NULL, -1), 0);
@@ -58,7 +57,6 @@ START_TEST(test_every_index_once)
     const int sizes[] = {2, 5, 3, 1, 4, 0, 2, -7};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         ck_assert_int_eq(tape__pool_start(sizes[s]), 0);
-        ck_assert_int_eq(tape__pool_threads(), sizes[s] > 1 ? sizes[s] : 1);
         ck_assert_int_eq(tape__pool() != NULL, sizes[s] > 1);
         for (int64_t n = 0; n < 40; n++)
             ck_assert_int_eq(wrong_counts(tape__pool(), n), 0);
@@ -125,7 +123,6 @@ START_TEST(test_nested_loops_and_resizing_inside)
     ck_assert_int_eq(tape__pool_start(4), 0);
     tape__parallel_for(tape__pool(), 64, nest, &wrong);
     ck_assert_int_eq(atomic_load(&wrong), 0);
-    ck_assert_int_eq(tape__pool_threads(), 4);
     ck_assert_int_eq(tape__pool_stop(), 0);
 }
 END_TEST
@@ -210,7 +207,6 @@ static int child_status(void)
         alarm(20);
         int wrong = wrong_counts(tape__pool(), N);
         all_meet(3);
-        wrong += tape__pool_threads() != 3;
         wrong += tape__pool_start(2) != 0 || wrong_counts(tape__pool(), N) || tape__pool_stop() != 0;
         _exit(wrong ? 1 : 0);
     }

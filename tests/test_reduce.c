@@ -369,22 +369,6 @@ START_TEST(test_accuracy_of_long_sums)
 }
 END_TEST
 
-START_TEST(test_split_to_a_broadcast_shape)
-{
-    const int64_t size[] = {2, 3, 4}, stride[] = {12, 4, 1}, target[] = {3, 1};
-    tape__split s = tape__split_to(3, size, stride, 2, target);
-    ck_assert_int_eq(s.kept, 3);
-    ck_assert_int_eq(s.reduced, 8);
-    s = tape__split_to(3, size, stride, 3, size);
-    ck_assert_int_eq(s.kept, 24);
-    ck_assert_int_eq(s.reduced, 1);
-    s = tape__split_to(3, size, stride, 0, NULL);
-    ck_assert_int_eq(s.kept, 1);
-    ck_assert_int_eq(s.reduced, 24);
-    ck_assert_int_eq(s.reduced_rank, 1);
-}
-END_TEST
-
 static int64_t first_of(bool minimum, const double *x, int64_t n, int64_t stride)
 {
     int64_t best = 0;
@@ -434,7 +418,6 @@ int main(void)
     tcase_add_test(all, test_accumulate);
     tcase_add_test(all, test_special_values);
     tcase_add_test(all, test_accuracy_of_long_sums);
-    tcase_add_test(all, test_split_to_a_broadcast_shape);
     tcase_add_test(all, test_positions);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);

@@ -21,11 +21,6 @@ typedef struct tape__split {
 /* Axes whose bit is set in `mask` are reduced. Axes that can be walked as one are merged. */
 tape__split tape__split_axes(int rank, const int64_t *size, const int64_t *stride, unsigned mask);
 
-/* The sum back to a shape that was broadcast: the axes of `size` that `target`, aligned at the last axis, lacks or
-   has as 1. */
-tape__split tape__split_to(int rank, const int64_t *size, const int64_t *stride, int target_rank,
-                           const int64_t *target);
-
 typedef enum tape__reduction {
     TAPE__SUM,
     TAPE__SUM_ABS,

@@ -30,14 +30,3 @@ tape__split tape__split_axes(int rank, const int64_t *size, const int64_t *strid
     }
     return s;
 }
-
-tape__split tape__split_to(int rank, const int64_t *size, const int64_t *stride, int target_rank, const int64_t *target)
-{
-    unsigned mask = 0;
-    for (int k = 0; k < rank; k++) {
-        int t = k - (rank - target_rank);
-        if (t < 0 || (target[t] == 1 && size[k] != 1))
-            mask |= 1u << k;
-    }
-    return tape__split_axes(rank, size, stride, mask);
-}
