@@ -28,6 +28,8 @@ static inline VEC FOR(sign)(VEC a)
     return FOR(sel)((MASK)(a > zero), one, FOR(sel)((MASK)(a < zero), -one, zero));
 }
 
+#include "vec_own.h"
+
 #define PLAIN1(name)                                                                                                   \
     static inline VEC FOR(name)(VEC a)                                                                                 \
     {                                                                                                                  \
@@ -38,7 +40,6 @@ static inline VEC FOR(sign)(VEC a)
     {                                                                                                                  \
         return FOR(math_##name)(a, b);                                                                                 \
     }
-PLAIN1(exp)
 PLAIN1(exp2)
 PLAIN1(expm1)
 PLAIN1(log)
@@ -138,8 +139,6 @@ static inline VEC FOR(sigmoid)(VEC a)
     VEC e = FOR(exp)(-FOR(abs)(a));
     return FOR(sel)((MASK)(a < FOR(splat)(0)), e, one) / (one + e);
 }
-
-#include "vec_own.h"
 
 #undef VEC
 #undef MASK
