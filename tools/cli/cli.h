@@ -37,11 +37,20 @@ typedef struct option {
  * message, or -1 after printing the help that --help asks for. */
 int parse_options(int argc, char **argv, const option *table, const char *synopsis, const char **positional, int most);
 
+/* ---- output ------------------------------------------------------------------------------------------------------ */
+
+/* Make the directory unless it is there. EXIT_OK, or EXIT_FAILED after a message. */
+int make_directory(const char *path);
+
+/* "tape" and the words, for a report; the caller frees it. NULL: memory is short. */
+char *join_words(int argc, char **argv);
+
 /* ---- commands ---------------------------------------------------------------------------------------------------- */
 
 /* argv[0] is the command's name. Each returns an exit code. */
 int command_train(int argc, char **argv);
 int command_predict(int argc, char **argv);
+int command_compare(int argc, char **argv);
 int command_ops(int argc, char **argv);
 int command_info(int argc, char **argv);
 

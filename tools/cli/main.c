@@ -18,6 +18,7 @@ static const struct command {
 } commands[] = {
     {"train", command_train, "train a classifier of images and write a report"},
     {"predict", command_predict, "use a trained model"},
+    {"compare", command_compare, "measure symbolic, numeric and automatic differentiation side by side"},
     {"ops", command_ops, "list the ops and their derivatives"},
     {"info", command_info, "say what this build and this processor offer"},
 };

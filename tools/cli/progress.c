@@ -29,20 +29,45 @@ static int columns(void)
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-void progress_step(progress *p, int64_t epoch, int64_t step, int64_t samples, double loss)
+/* At most ten times a second. */
+static bool is_due(progress *p)
 {
-    p->samples += samples;
-    double now = seconds_now(), spent = now - p->start;
+    double now = seconds_now();
     if (!p->terminal || now - p->last_drawn < 0.1)
-        return;
+        return false;
     p->last_drawn = now;
-    double done = ((double)epoch + (double)step / (double)p->steps) / (double)p->epochs;
-    double left = done > 0 ? spent / done * (1 - done) : 0;
-    char bar[BAR + 1], line[160];
-    int filled = (int)(done * BAR);
+    return true;
+}
+
+static void draw_bar(char bar[BAR + 1], double share)
+{
+    int filled = (int)(share * BAR);
     for (int i = 0; i < BAR; i++)
         bar[i] = i < filled ? '=' : i == filled ? '>' : ' ';
     bar[BAR] = '\0';
+}
+
+void progress_share(progress *p, double share, const char *what)
+{
+    char bar[BAR + 1], line[160];
+    if (!is_due(p))
+        return;
+    draw_bar(bar, share);
+    snprintf(line, sizeof line, "[%s] %3.0f %%  %s", bar, 100 * share, what);
+    printf("\r\033[K%.*s", columns() - 1, line);
+    fflush(stdout);
+}
+
+void progress_step(progress *p, int64_t epoch, int64_t step, int64_t samples, double loss)
+{
+    p->samples += samples;
+    if (!is_due(p))
+        return;
+    double spent = p->last_drawn - p->start;
+    double done = ((double)epoch + (double)step / (double)p->steps) / (double)p->epochs;
+    double left = done > 0 ? spent / done * (1 - done) : 0;
+    char bar[BAR + 1], line[160];
+    draw_bar(bar, done);
     snprintf(line, sizeof line, "epoch %" PRId64 "/%" PRId64 " [%s] %3.0f %%  %.0f images/s  %d:%02d left  loss %.4f",
              epoch + 1, p->epochs, bar, 100 * done, (double)p->samples / (spent > 0 ? spent : 1), (int)(left / 60),
              (int)left % 60, loss);

@@ -22,6 +22,9 @@ void progress_step(progress *p, int64_t epoch, int64_t step, int64_t samples, do
 /* After an epoch: a line for about ten of them. */
 void progress_epoch(progress *p, int64_t epoch, double loss, double accuracy);
 
+/* For jobs without epochs: the share of the whole that is done, and what comes now. */
+void progress_share(progress *p, double share, const char *what);
+
 /* Wipe the bar. */
 void progress_end(progress *p);
 

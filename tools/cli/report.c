@@ -6,52 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "page.h"
 #include "svg.h"
-#include "tape/data.h"
-#include "text.h"
-
-static const char style[] =
-    "<style>\n"
-    ":root{color-scheme:light dark;--ink:#1c2430;--soft:#5d6876;--line:#d9dee5;--paper:#fff;--a:#1f6fb5;--b:#c2561a;"
-    "--good:#2c7a4b;--bad:#b3261e}\n"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#9aa6b5;--line:#36404d;--paper:#161b22;--a:#6cb2f0;"
-    "--b:#f0975e;--good:#6fcf97;--bad:#ff8a80}}\n"
-    "body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:1100px;margin:2rem "
-    "auto;"
-    "padding:0 1.2rem}\n"
-    "h1{font-size:1.6rem;margin:0 0 .2rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem;border-bottom:1px solid "
-    "var(--line);padding-bottom:.2rem}\n"
-    "p{margin:.4rem 0;color:var(--soft)}code{font:13px "
-    "ui-monospace,monospace;color:var(--ink);overflow-wrap:anywhere}\n"
-    ".tiles{display:flex;flex-wrap:wrap;gap:.8rem;margin:1rem 0}.tile{border:1px solid var(--line);border-radius:8px;"
-    "padding:.6rem 1rem;min-width:8rem}.tile b{display:block;font-size:1.45rem}.tile span{color:var(--soft)}\n"
-    ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(340px,1fr));gap:1rem}\n"
-    "svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:var(--soft)}svg .title{font-size:14px;"
-    "fill:var(--ink);font-weight:600}svg .end{text-anchor:end}svg .middle{text-anchor:middle}svg "
-    ".grid{stroke:var(--line)}\n"
-    "svg path{fill:none;stroke-width:2}svg path.a{stroke:var(--a)}svg path.b{stroke:var(--b)}svg "
-    "circle.a{fill:var(--a)}"
-    "svg circle.b{fill:var(--b)}svg .name.a{fill:var(--a)}svg .name.b{fill:var(--b)}svg .bar{fill:var(--a)}\n"
-    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.25rem .8rem;border-bottom:1px "
-    "solid "
-    "var(--line);text-align:right}th{color:var(--soft);font-weight:500}th:first-child,td:first-child{text-align:left}\n"
-    ".good{color:var(--good)}.bad{color:var(--bad)}.gallery{display:flex;flex-wrap:wrap;gap:.8rem}.gallery "
-    "figure{margin:0;"
-    "width:104px;text-align:center;font-size:13px}.gallery svg{border:1px solid var(--line);border-radius:4px}\n"
-    ".confusion{max-width:560px}.confusion .cell{fill:var(--a)}.confusion .wrong{fill:var(--bad)}.confusion "
-    "text.on{fill:"
-    "#fff}\n"
-    "</style>\n";
 
 /* ---- summary ----------------------------------------------------------------------------------------------------- */
-
-static void add_tile(text *t, const char *name, const char *format, double value)
-{
-    text_add(t, "<div class=tile><b>");
-    char number[40];
-    snprintf(number, sizeof number, format, value);
-    text_add(t, "%s</b><span>%s</span></div>", number, name);
-}
 
 static void add_summary(text *t, const report *r)
 {
@@ -63,11 +21,11 @@ static void add_summary(text *t, const report *r)
     text_add_escaped(t, r->data_name);
     text_add(t, ", %" PRId64 " images to train and %" PRId64 " to test</p><div class=tiles>", r->train_count,
              r->test_count);
-    add_tile(t, "test accuracy", "%.2f %%", 100 * r->final_accuracy);
-    add_tile(t, "test loss", "%.4f", r->final_loss);
-    add_tile(t, "parameters", "%.0f", (double)r->parameters);
-    add_tile(t, "epochs", "%.0f", (double)r->epoch_count);
-    add_tile(t, "seconds of training", "%.2f", train_seconds);
+    page_add_tile(t, "test accuracy", "%.2f %%", 100 * r->final_accuracy);
+    page_add_tile(t, "test loss", "%.4f", r->final_loss);
+    page_add_tile(t, "parameters", "%.0f", (double)r->parameters);
+    page_add_tile(t, "epochs", "%.0f", (double)r->epoch_count);
+    page_add_tile(t, "seconds of training", "%.2f", train_seconds);
     text_add(t,
              "</div><p>Model %s (%s), %s, peak learning rate %g, batches of %" PRId64 ", seed %" PRId64
              ", %d thread%s.</p>",
@@ -95,8 +53,21 @@ static void add_curves(text *t, const report *r)
     const svg_curve loss[] = {{"training", "a", &e->train_loss, stride}, {"test", "b", &e->test_loss, stride}};
     const svg_curve accuracy[] = {{"training", "a", &e->train_accuracy, stride},
                                   {"test", "b", &e->test_accuracy, stride}};
-    const svg_chart charts[] = {{"Loss (cross-entropy)", "epoch", "", r->epoch_count, 2, loss, 1, true},
-                                {"Accuracy", "epoch", " %", r->epoch_count, 2, accuracy, 100, false}};
+    const svg_chart charts[] = {{.title = "Loss (cross-entropy)",
+                                 .x_label = "epoch",
+                                 .unit = "",
+                                 .count = r->epoch_count,
+                                 .curves = 2,
+                                 .curve = loss,
+                                 .scale = 1,
+                                 .logarithmic = true},
+                                {.title = "Accuracy",
+                                 .x_label = "epoch",
+                                 .unit = " %",
+                                 .count = r->epoch_count,
+                                 .curves = 2,
+                                 .curve = accuracy,
+                                 .scale = 100}};
     text_add(t, "<h2>Learning</h2><div class=pair>");
     svg_chart_add(t, &charts[0]);
     svg_chart_add(t, &charts[1]);
@@ -236,19 +207,14 @@ static void add_phases(text *t, const report *r)
 tape_status report_write(const report *r, const char *path)
 {
     text t = {0};
-    text_add(&t,
-             "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport "
-             "content=\"width=device-width,initial-scale=1\">\n<title>tape: %.2f %% test accuracy</title>\n%s",
-             100 * r->final_accuracy, style);
+    char title[64];
+    snprintf(title, sizeof title, "tape: %.2f %% test accuracy", 100 * r->final_accuracy);
+    page_begin(&t, title);
     add_summary(&t, r);
     add_curves(&t, r);
     add_confusion(&t, r);
     add_misread(&t, r);
     add_checks(&t, r);
     add_phases(&t, r);
-    text_add(&t, "</html>\n");
-    tape_status status = t.failed ? tape_fail(TAPE_ERROR_MEMORY, "%s: out of memory for the report", path)
-                                  : tape_write_file(path, t.data, t.length);
-    text_free(&t);
-    return status;
+    return page_write(&t, path);
 }

@@ -6,8 +6,7 @@
 
 #include "text.h"
 
-/* One curve: value i stands at x = i + 1. Values that are not finite leave a gap. `css` is a class of the style sheet.
- */
+/* One curve. Values that are not finite leave a gap. `css` is a class of the style sheet: a, b, c or d. */
 typedef struct svg_curve {
     const char *name, *css;
     const double *values;
@@ -21,6 +20,9 @@ typedef struct svg_chart {
     const svg_curve *curve;
     double scale;     /* values are multiplied by this */
     bool logarithmic; /* where all values are positive */
+    const double *x;  /* where the values stand, ascending; NULL: at 1, 2, 3, ... */
+    int64_t x_stride;
+    bool logarithmic_x, dots; /* a dot at each value */
 } svg_chart;
 
 void svg_chart_add(text *t, const svg_chart *chart);

@@ -1,10 +1,8 @@
 /* `tape train`: checks gradients, trains, tests, saves, proves, reports. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cli.h"
 #include "progress.h"
@@ -14,14 +12,6 @@
 enum { TEST_BATCH = 256 };
 
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
-
-static int make_directory(const char *path)
-{
-    struct stat status;
-    if (mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode)))
-        return EXIT_OK;
-    return failure("%s: %s", path, strerror(errno));
-}
 
 static int check_options(run *r, model_shape *shape)
 {
@@ -235,19 +225,6 @@ static int train(run *r, model_shape *shape)
         return interrupted() ? (tape_failure(), EXIT_INTERRUPTED) : tape_failure();
     print_end(r);
     return interrupted() ? EXIT_INTERRUPTED : EXIT_OK;
-}
-
-static char *join_words(int argc, char **argv)
-{
-    size_t length = sizeof "tape";
-    for (int i = 0; i < argc; i++)
-        length += strlen(argv[i]) + 1;
-    char *text = malloc(length);
-    if (text)
-        strcpy(text, "tape");
-    for (int i = 0; text && i < argc; i++)
-        strcat(strcat(text, " "), argv[i]);
-    return text;
 }
 
 int command_train(int argc, char **argv)
