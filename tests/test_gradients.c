@@ -255,7 +255,7 @@ START_TEST(test_threads)
         if (row->flags & TAPE__NO_GRADIENT)
             continue;
         uint64_t state = 37;
-        double *values = calloc((size_t)n, sizeof *values), *first = NULL;
+        double *values = calloc((size_t)n, sizeof *values), *results[4] = {NULL};
         tape_tensor x[3], gx[3];
         for (int i = 0; i < row->n_in; i++) {
             bool mask = row_takes_mask(row, i);
@@ -268,16 +268,16 @@ START_TEST(test_threads)
             tape_tensor y = row->call(x, row->ref->p), cotangent = tape_ones_like(y);
             int last = row->n_in > 1; /* the broadcast input, where there is one */
             tape_status status = tape_grad(&y, 1, &cotangent, &x[last], 1, NULL, gx);
-            double *got = status == TAPE_OK && !tape_is_none(gx[0]) ? doubles_of(gx[0]) : NULL;
+            double *got = status == TAPE_OK && !tape_is_none(gx[0]) ? doubles_of(gx[0]) : NULL, *first = results[1];
             if (status != TAPE_OK)
                 complain("%s: %s", row->name, tape_message());
             else if (first && (!got || memcmp(first, got, (size_t)tape_numel(gx[0]) * sizeof *got) != 0))
                 complain("%s: other bits with %d threads", row->name, threads);
             tape_reset();
-            free(first);
-            first = got;
+            results[threads] = got;
         }
-        free(first);
+        for (int threads = 1; threads <= 3; threads++)
+            free(results[threads]);
         free(values);
         for (int i = 0; i < row->n_in; i++)
             tape_free(x[i]);
