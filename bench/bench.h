@@ -3,6 +3,7 @@
 #define TAPE_BENCH_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Seconds of a clock that only goes forward. */
 double bench_now(void);
@@ -12,6 +13,12 @@ bool bench_wants(const char *name);
 
 /* Report a figure: "workload.metric value unit" on stdout where the filter matches the full name, and in the JSON. */
 void bench_report(const char *workload, const char *metric, double value, const char *unit);
+
+/* A workload looks at what it has computed, so that it cannot time nonsense: false, and a failing exit, unless ok. */
+bool bench_check(bool ok, const char *workload, const char *what);
+
+/* n numbers in low..high, the same in every run. */
+void bench_random(float *out, int64_t n, double low, double high);
 
 /* Minimum and median of repeated timings. */
 enum { BENCH_MOST = 64 };
@@ -23,8 +30,26 @@ void bench_add(bench_times *times, double seconds);
 double bench_min(const bench_times *times);
 double bench_median(const bench_times *times);
 
+/* Report times x scale as "metric.min" and "metric.median". */
+void bench_report_times(const char *workload, const char *metric, const bench_times *times, double scale,
+                        const char *unit);
+
+/* Going forward, going back, and both with what clears up after them. */
+typedef struct bench_phases {
+    bench_times forward, backward, total;
+} bench_phases;
+/* `total` ends now. */
+void bench_add_phases(bench_phases *phases, double start, double middle, double end);
+void bench_report_phases(const char *workload, const bench_phases *phases, double scale, const char *unit);
+
 /* A workload prints its own figures. They are listed once, in main.c. */
 void bench_w1_scalar(void);
+void bench_w2_vec64(void);
+void bench_w3_elementwise(void);
+void bench_w4_matmul(void);
+void bench_w5_mlp(void);
+void bench_w9_springs(void);
+void bench_w12_long_tape(void);
 void bench_ops(void);
 
 #endif

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "tape/tape.h"
 
@@ -14,8 +13,8 @@ static const struct workload {
     const char *name;
     void (*run)(void);
 } workloads[] = {
-    {"w1_scalar", bench_w1_scalar},
-    {"ops", bench_ops},
+    {"w1_scalar", bench_w1_scalar},         {"w2_vec64", bench_w2_vec64}, {"w5_mlp", bench_w5_mlp},
+    {"w12_long_tape", bench_w12_long_tape}, {"ops", bench_ops},
 };
 
 static struct {
@@ -23,41 +22,8 @@ static struct {
     regex_t filter;
     FILE *json;
     bool any;
+    bool wrong; /* a workload's result failed its check */
 } options;
-
-double bench_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-void bench_add(bench_times *times, double seconds)
-{
-    if (times->n < BENCH_MOST)
-        times->seconds[times->n++] = seconds;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-double bench_median(const bench_times *times)
-{
-    bench_times sorted = *times;
-    qsort(sorted.seconds, (size_t)sorted.n, sizeof *sorted.seconds, ascending);
-    return sorted.seconds[sorted.n / 2];
-}
-
-double bench_min(const bench_times *times)
-{
-    double least = times->seconds[0];
-    for (int i = 1; i < times->n; i++)
-        least = times->seconds[i] < least ? times->seconds[i] : least;
-    return least;
-}
 
 static bool matches(const char *name)
 {
@@ -86,6 +52,15 @@ void bench_report(const char *workload, const char *metric, double value, const 
                 unit);
         options.any = true;
     }
+}
+
+bool bench_check(bool ok, const char *workload, const char *what)
+{
+    if (!ok) {
+        fprintf(stderr, "tape-bench: %s: wrong result: %s\n", workload, what);
+        options.wrong = true;
+    }
+    return ok;
 }
 
 static const char usage[] = "usage: tape-bench [--filter REGEX] [--threads N] [--json FILE] [--list]\n"
@@ -157,6 +132,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "tape-bench: %s\n", tape_message());
         status = 1;
     }
+    if (options.wrong)
+        status = 1;
     if (options.json) {
         fputs("\n}\n", options.json);
         if (fclose(options.json) != 0) {

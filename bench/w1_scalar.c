@@ -1,4 +1,6 @@
 /* w1_scalar: a chain of one-element f32 ops, y = x; 1000 times {y = y a; y = y + b}; what one op costs. */
+#include <math.h>
+
 #include "bench.h"
 #include "tape/tape.h"
 
@@ -10,7 +12,8 @@ void bench_w1_scalar(void)
     tape_tensor x = tape_param(TAPE_F32, TAPE_SHAPE(1), &one);
     tape_tensor a = tape_param(TAPE_F32, TAPE_SHAPE(1), &factor);
     tape_tensor b = tape_param(TAPE_F32, TAPE_SHAPE(1), &addend);
-    bench_times forward = {0}, backward = {0}, total = {0};
+    bench_phases phases = {0};
+    double slope = 0;
     for (int r = -WARM_UP; r < REPETITIONS; r++) {
         double start = bench_now();
         tape_tensor y = x;
@@ -21,20 +24,14 @@ void bench_w1_scalar(void)
         double middle = bench_now();
         tape_backward(y);
         double end = bench_now();
+        if (r == -WARM_UP)
+            slope = tape_item(tape_gradient(x));
         tape_zero_grad(x), tape_zero_grad(a), tape_zero_grad(b);
         tape_reset();
-        double done = bench_now();
-        if (r < 0)
-            continue;
-        bench_add(&forward, (middle - start) / OPS * 1e9);
-        bench_add(&backward, (end - middle) / OPS * 1e9);
-        bench_add(&total, (done - start) / OPS * 1e9);
+        if (r >= 0)
+            bench_add_phases(&phases, start, middle, end);
     }
-    bench_report("w1_scalar", "forward.min", bench_min(&forward), "ns");
-    bench_report("w1_scalar", "forward.median", bench_median(&forward), "ns");
-    bench_report("w1_scalar", "backward.min", bench_min(&backward), "ns");
-    bench_report("w1_scalar", "backward.median", bench_median(&backward), "ns");
-    bench_report("w1_scalar", "total.min", bench_min(&total), "ns");
-    bench_report("w1_scalar", "total.median", bench_median(&total), "ns");
+    if (bench_check(fabs(slope - pow(factor, PAIRS)) < 1e-4, "w1_scalar", "dy/dx is a^1000"))
+        bench_report_phases("w1_scalar", &phases, 1e9 / OPS, "ns");
     tape_free(x), tape_free(a), tape_free(b);
 }
