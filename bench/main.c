@@ -35,8 +35,12 @@ static const char *filter_text = "";
 bool bench_wants(const char *name)
 {
     const char *text = filter_text + (filter_text[0] == '^');
-    size_t m = strcspn(text, "\\$*+?()[]{}|"), n = strlen(name);
-    return matches(name) || strncmp(text, name, m < n ? m : n) == 0;
+    size_t m = strcspn(text, "\\$*+?()[]{}|"), n = strlen(name), same = 0;
+    if (text[m] == '*' || text[m] == '?') /* they bind to the character before them */
+        m -= m > 0;
+    while (same < m && same < n && (text[same] == name[same] || text[same] == '.'))
+        same++;
+    return matches(name) || same == m || same == n || strpbrk(text, "|(") != NULL;
 }
 
 void bench_report(const char *workload, const char *metric, double value, const char *unit)

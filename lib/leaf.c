@@ -7,9 +7,8 @@
 #include "op_index.h"
 #include "tape.h"
 
-#define LEAVES_LOG2 6
-#define LEAVES_PER_CHUNK (1u << LEAVES_LOG2)
-#define MOST_CHUNKS 65536u
+#define FIRST_LEAVES 64u /* in chunk 0; each further chunk holds twice as many as the one before it */
+#define MOST_CHUNKS 22u
 
 /* Descriptors are never given back before tape_shutdown(): a stale handle, or a record that saved a leaf, may always
  * look at its generation and version. */
@@ -18,11 +17,21 @@ static uint32_t leaf_count;
 static tape__leaf *free_leaves;
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
+static uint32_t chunk_of(uint32_t slot)
+{
+    return 31u - (uint32_t)__builtin_clz(slot / FIRST_LEAVES + 1);
+}
+
+static uint32_t first_slot(uint32_t chunk)
+{
+    return FIRST_LEAVES * ((1u << chunk) - 1);
+}
+
 tape__leaf *tape__leaf_at(uint32_t slot)
 {
-    uint32_t chunk = slot >> LEAVES_LOG2;
+    uint32_t chunk = chunk_of(slot);
     tape__leaf *leaves = chunk < MOST_CHUNKS ? atomic_load_explicit(&chunks[chunk], memory_order_acquire) : NULL;
-    return leaves ? &leaves[slot & (LEAVES_PER_CHUNK - 1)] : NULL;
+    return leaves ? &leaves[slot - first_slot(chunk)] : NULL;
 }
 
 /* Called with the lock held. */
@@ -33,15 +42,15 @@ static tape__leaf *take_descriptor(void)
         free_leaves = leaf->next_free;
         return leaf;
     }
-    uint32_t chunk = leaf_count >> LEAVES_LOG2;
+    uint32_t chunk = chunk_of(leaf_count), size = FIRST_LEAVES << chunk;
     if (chunk == MOST_CHUNKS)
         return NULL;
     if (!atomic_load_explicit(&chunks[chunk], memory_order_relaxed)) {
-        tape__leaf *leaves = calloc(LEAVES_PER_CHUNK, sizeof *leaves);
+        tape__leaf *leaves = calloc(size, sizeof *leaves);
         if (!leaves)
             return NULL;
-        for (uint32_t i = 0; i < LEAVES_PER_CHUNK; i++) {
-            leaves[i].slot = (chunk << LEAVES_LOG2) + i;
+        for (uint32_t i = 0; i < size; i++) {
+            leaves[i].slot = first_slot(chunk) + i;
             atomic_flag_clear(&leaves[i].lock);
         }
         atomic_store_explicit(&chunks[chunk], leaves, memory_order_release);
