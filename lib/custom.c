@@ -99,6 +99,7 @@ tape_tensor tape_custom(const tape_custom_op *op, const tape_tensor *x, int n, c
     if (ok) {
         const tape__op row = {.name = name, .ewise = -1, .flags = tape__custom_flags(op), .forward = forward};
         const char *before = tape__enter(t, name);
+        t->op_name = name;
         first = tape__run_custom(t, &row, op, x, n, attr, attr_size);
         t->composite_depth--;
         t->op_name = before;

@@ -185,6 +185,7 @@ static bool general(tape__record *r)
                            "%s has no forward mode: no rule of its own, and its VJP works on data", custom->name);
     uint32_t count = t->count;
     const char *before = tape__enter(t, tape__record_name(r->node));
+    t->op_name = tape__record_name(r->node); /* whatever called for the derivative */
     tape__callback outer = tape__enter_callback(t);
     t->paused = 0;
     bool ok;

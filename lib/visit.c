@@ -164,6 +164,7 @@ static bool run_vjp(visit *v)
     tape__new_generation(t); /* marks what the VJP makes as its own: sweep.c takes such blocks over */
     t->paused += !v->s->record;
     const char *before = tape__enter(t, tape__record_name(v->y));
+    t->op_name = tape__record_name(v->y); /* whatever called for the derivative */
     tape__vjp vjp = {.t = t,
                      .op = op,
                      .attr = tape__record_attr(v->y),
