@@ -48,6 +48,32 @@ TAPE_API tape_tensor tape_triangular_solve(tape_tensor a, tape_tensor b, const t
  * read. NaN where a is not positive definite. d: symmetric, as if both triangles were read (Murray 2016). */
 TAPE_API tape_tensor tape_cholesky(tape_tensor a);
 
+/* a[..., m, n] = q r with orthonormal columns in q[..., m, k] and an upper triangular r[..., k, n], k the smaller of m
+ * and n, with LAPACK's signs (r's diagonal may be negative). `r` may be NULL. d: Walter and Lehmann 2010; it needs
+ * linearly independent first k columns. */
+TAPE_API tape_tensor tape_qr(tape_tensor a, tape_tensor *r);
+
+/* The eigenvalues w[..., n] of a symmetric a[..., n, n], ascending, and, unless `vectors` is NULL, its eigenvectors v
+ * in the columns of [..., n, n]; of each the largest element is positive. The lower triangle of a is read. d:
+ * symmetric; v diag(g) v^T for w, whatever the eigenvalues; that of v needs distinct ones. */
+TAPE_API tape_tensor tape_eigh(tape_tensor a, tape_tensor *vectors);
+
+/* a[..., m, n] = u diag(s) vt with orthonormal columns in u[..., m, k] and rows in vt[..., k, n], k the smaller of m
+ * and n, and s[..., k] descending; of each row of vt the largest element is positive. `s` and `vt` may be NULL. d: u
+ * diag(g) vt for s; those of u and vt need distinct singular values, not 0 where m and n differ (Townsend 2016). */
+TAPE_API tape_tensor tape_svd(tape_tensor a, tape_tensor *s, tape_tensor *vt);
+
+/* The s of tape_svd(). */
+TAPE_API tape_tensor tape_svdvals(tape_tensor a);
+
+/* The x that makes |a x - b| least, for a[..., m, n] of full rank and b[..., m, k] or vectors as in tape_solve(); for
+ * m < n the shortest of those that make it 0. d: through the QR factorisation. */
+TAPE_API tape_tensor tape_lstsq(tape_tensor a, tape_tensor b);
+
+/* The matrix exponential 1 + a + a^2 / 2! + ... of a[..., n, n] (Higham 2005). d: the upper right block of
+ * exp [[a^T, g], [0, a^T]]. */
+TAPE_API tape_tensor tape_matrix_exp(tape_tensor a);
+
 /* The cross product a x b along an axis of size 3; a and b broadcast, and `axis` is one of the result. d: b x g and
  * g x a. */
 TAPE_API tape_tensor tape_cross(tape_tensor a, tape_tensor b, int axis);

@@ -35,6 +35,10 @@ tape__node *tape__stack_output(tape__call *call, const tape__stack *stack, int r
 /* Scratch for `count` arrays of rows * columns doubles each; NULL after an error. */
 double *tape__doubles(tape *t, int64_t count, int64_t rows, int64_t columns);
 
+/* PyTorch's rule for a right side b of a system: it is a vector, or a stack of vectors that fits a's leading axes
+ * exactly. */
+bool tape__is_vector(int rank_a, const int64_t *a, int rank_b, const int64_t *b);
+
 /* The last two axes exchanged. */
 static inline tape_tensor tape__transposed(tape_tensor x)
 {

@@ -57,8 +57,7 @@ tape_tensor tape_inverse(tape_tensor a)
 
 /* ---- solve ------------------------------------------------------------------------------------------------------- */
 
-/* PyTorch's rule: b is a vector, or a stack of vectors that fits a's leading axes exactly. */
-static bool is_vector(int rank_a, const int64_t *a, int rank_b, const int64_t *b)
+bool tape__is_vector(int rank_a, const int64_t *a, int rank_b, const int64_t *b)
 {
     return rank_b == 1 || (rank_b == rank_a - 1 && memcmp(a, b, (size_t)rank_b * sizeof *b) == 0);
 }
@@ -77,7 +76,7 @@ static bool right_side(tape__call *call, int trailing, int64_t *n, int64_t *m)
 bool tape__solve_forward(tape__call *call)
 {
     const tape__layout *a = call->in[0]->layout, *b = call->in[1]->layout;
-    int trailing = is_vector(a->rank, a->size, b->rank, b->size) ? 1 : 2;
+    int trailing = tape__is_vector(a->rank, a->size, b->rank, b->size) ? 1 : 2;
     tape__stack stack;
     int64_t n, m;
     if (!tape__stack_plan(call, (const int[]){2, trailing}, &stack) || !right_side(call, trailing, &n, &m))
@@ -103,7 +102,7 @@ bool tape__solve_forward(tape__call *call)
 void tape__solve_vjp(tape__vjp *v)
 {
     tape_shape a = tape_shape_of(v->x[0]), b = tape_shape_of(v->x[1]);
-    bool vector = is_vector(a.rank, a.size, b.rank, b.size);
+    bool vector = tape__is_vector(a.rank, a.size, b.rank, b.size);
     tape_tensor g = vector ? tape_unsqueeze(v->gy[0], -1) : v->gy[0];
     tape_tensor x = vector ? tape_unsqueeze(v->y[0], -1) : v->y[0];
     tape_tensor w = tape_solve(tape__transposed(v->x[0]), g);

@@ -27,4 +27,20 @@ bool tape__cholesky(int64_t n, double *a);
  * conditioned, D on the diagonal with its zeros last. Returns the sign of both permutations together. */
 int tape__ldr(int64_t n, double *a, int64_t *row, int64_t *column);
 
+/* a[m, n] = q[m, k] r[k, n], k the smaller of both, by Householder reflections with LAPACK's signs. a is lost; work
+ * holds n + k. */
+void tape__qr(int64_t m, int64_t n, double *a, double *work, double *q, double *r);
+
+/* The eigenvalues of a symmetric matrix, ascending, and its eigenvectors in the columns of v, each with its largest
+ * element positive. Reads the lower triangle; a is lost. Jacobi's rotations: as precise as the matrix allows. */
+void tape__eigh(int64_t n, double *a, double *w, double *v);
+
+/* a[m, n] = u[m, k] diag(s) vt[k, n], k the smaller of both, s descending, each row of vt with its largest element
+ * positive. One-sided Jacobi rotations (Hestenes 1958). work holds k (m + n). */
+void tape__svd(int64_t m, int64_t n, const double *a, double *work, double *u, double *s, double *vt);
+
+/* The exponential of a[n, n] in y by the Pade approximant of degree 13 with scaling and squaring (Higham 2005). work
+ * holds 6 n^2, pivot n. */
+void tape__matrix_exp(int64_t n, double *a, double *work, int64_t *pivot, double *y);
+
 #endif
