@@ -243,13 +243,16 @@ static void run_derivative(const fused *f, int i, unsigned uses, void *out, bool
     tape *t = f->s->t;
     const tape__layout *shape = f->y->layout->dense;
     const void *data[3] = {0};
-    int64_t stride[3][TAPE_MAX_RANK];
-    const int64_t *strides[3] = {stride[0], stride[1], stride[2]};
+    int64_t stretched[3][TAPE_MAX_RANK];
+    const int64_t *strides[3] = {NULL, NULL, NULL};
     for (int k = 0; k < f->n_in; k++) {
         const tape__node *x = tape__at(t, f->in[k]);
-        if (uses & ((unsigned)TAPE__USES_X0 << k))
-            data[k] = x->data;
-        tape__broadcast_strides(x->layout, shape->rank, shape->size, stride[k]);
+        if (!(uses & ((unsigned)TAPE__USES_X0 << k)))
+            continue;
+        data[k] = x->data;
+        strides[k] = x->layout == shape ? shape->stride : stretched[k];
+        if (x->layout != shape)
+            tape__broadcast_strides(x->layout, shape->rank, shape->size, stretched[k]);
     }
     tape__ewise_derivative(t->kernels, tape__threads_of(t), f->ewise, i, f->y->dtype, shape->rank, shape->size, out,
                            accumulate, f->g, f->g_layout->stride, data, strides, f->y->data, f->params);

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+enum { SHORT_BYTES = 1024 }; /* of a contribution that is made in one go before it is added */
 enum {
     OPERANDS = TAPE__EWISE_INPUTS + 2,
     OUTPUT = TAPE__EWISE_INPUTS, /* y, as an operand of a derivative */
@@ -384,9 +385,12 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
     struct loop loop;
     start(&loop, rank, size, gx, item);
     loop.derivative = kernels->ewise->derivative[ew][i][dtype];
-    if (!accumulate && ew != TAPE__EW_where && is_plain(rank, size, loop.unit, n, x, x_stride) &&
-        is_dense(rank, size, g_stride)) {
-        loop.derivative((size_t)loop.count, gx, g, x, y, params);
+    if (ew != TAPE__EW_where && is_plain(rank, size, loop.unit, n, x, x_stride) && is_dense(rank, size, g_stride) &&
+        (!accumulate || (size_t)loop.count * item <= SHORT_BYTES)) {
+        _Alignas(64) unsigned char term[SHORT_BYTES];
+        loop.derivative((size_t)loop.count, accumulate ? term : gx, g, x, y, params);
+        if (accumulate)
+            kernels->ewise->value[TAPE__EW_add][dtype]((size_t)loop.count, gx, (const void *[]){gx, term}, NULL);
         return;
     }
     loop.add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
