@@ -42,6 +42,11 @@ typedef struct bench_phases {
 void bench_add_phases(bench_phases *phases, double start, double middle, double end);
 void bench_report_phases(const char *workload, const bench_phases *phases, double scale, const char *unit);
 
+/* What the machine does at most on one thread: the time of a copy of n f32 (on 16-byte boundaries, n a multiple of 4)
+ * by the fastest of three loops, and the f32 operations a second of fused multiply-adds alone; 0 without such. */
+double bench_copy_seconds(float *to, const float *from, int64_t n);
+double bench_peak_flops(void);
+
 /* A workload prints its own figures. They are listed once, in main.c. */
 void bench_w1_scalar(void);
 void bench_w2_vec64(void);

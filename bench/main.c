@@ -9,13 +9,22 @@
 
 #include "tape/tape.h"
 
+/* In the order that they run in. */
+// clang-format off
 static const struct workload {
     const char *name;
     void (*run)(void);
 } workloads[] = {
-    {"w1_scalar", bench_w1_scalar},         {"w2_vec64", bench_w2_vec64}, {"w5_mlp", bench_w5_mlp},
-    {"w12_long_tape", bench_w12_long_tape}, {"ops", bench_ops},
+    {"w1_scalar", bench_w1_scalar},
+    {"w2_vec64", bench_w2_vec64},
+    {"w3_elementwise", bench_w3_elementwise},
+    {"w4_matmul", bench_w4_matmul},
+    {"w5_mlp", bench_w5_mlp},
+    {"w9_springs", bench_w9_springs},
+    {"w12_long_tape", bench_w12_long_tape},
+    {"ops", bench_ops},
 };
+// clang-format on
 
 static struct {
     bool filtered;
