@@ -49,29 +49,16 @@ static void draw_bar(char bar[BAR + 1], double share)
 
 void progress_share(progress *p, double share, const char *what)
 {
-    char bar[BAR + 1], line[160];
-    if (!is_due(p))
-        return;
-    draw_bar(bar, share);
-    snprintf(line, sizeof line, "[%s] %3.0f %%  %s", bar, 100 * share, what);
-    printf("\r\033[K%.*s", columns() - 1, line);
-    fflush(stdout);
-}
-
-void progress_step(progress *p, int64_t epoch, int64_t step, int64_t samples, double loss)
-{
-    p->samples += samples;
-    if (!is_due(p))
-        return;
-    double spent = p->last_drawn - p->start;
-    double done = ((double)epoch + (double)step / (double)p->steps) / (double)p->epochs;
-    double left = done > 0 ? spent / done * (1 - done) : 0;
-    char bar[BAR + 1], line[160];
-    draw_bar(bar, done);
-    snprintf(line, sizeof line, "epoch %" PRId64 "/%" PRId64 " [%s] %3.0f %%  %.0f images/s  %d:%02d left  loss %.4f",
-             epoch + 1, p->epochs, bar, 100 * done, (double)p->samples / (spent > 0 ? spent : 1), (int)(left / 60),
-             (int)left % 60, loss);
-    printf("\r\033[K%.*s", columns() - 1, line);
+    char head[48], tail[120], bar[BAR + 1];
+    int used = snprintf(head, sizeof head, "epoch %" PRId64 "/%" PRId64, epoch + 1, p->epochs);
+    used +=
+        snprintf(tail, sizeof tail, "%3.0f %%  %.0f images/s  %d:%02d left  loss %.4f  accuracy %.1f %%", 100 * done,
+                 (double)p->samples / (spent > 0 ? spent : 1), (int)(left / 60), (int)left % 60, loss, 100 * accuracy);
+    int room = columns() - used - 5, width = room < 0 ? 0 : room > BAR ? BAR : room, filled = (int)(done * width);
+    for (int i = 0; i < width; i++)
+        bar[i] = i < filled ? '=' : i == filled ? '>' : ' ';
+    bar[width] = '\0';
+    printf("\r\033[K%s [%s] %s", head, bar, tail);
     fflush(stdout);
 }
 

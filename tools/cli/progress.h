@@ -17,7 +17,7 @@ double seconds_now(void);
 void progress_begin(progress *p, int64_t epochs, int64_t steps);
 
 /* After a step: redraws the bar at most ten times a second. */
-void progress_step(progress *p, int64_t epoch, int64_t step, int64_t samples, double loss);
+void progress_step(progress *p, int64_t epoch, int64_t step, int64_t samples, double loss, double accuracy);
 
 /* After an epoch: a line for about ten of them. */
 void progress_epoch(progress *p, int64_t epoch, double loss, double accuracy);

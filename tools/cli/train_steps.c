@@ -150,7 +150,7 @@ static bool train_epoch(run *r, progress *p, const tape_schedule *schedule, int6
         tape_optim_set_lr(r->optim, tape_schedule_at(schedule, epoch * steps + i));
         if (!train_batch(r, &batch, &loss, &right))
             return false;
-        progress_step(p, epoch, i + 1, batch.size, tape_running_mean_get(&loss));
+        progress_step(p, epoch, i + 1, batch.size, tape_running_mean_get(&loss), right / loss.weight);
     }
     if (tape_last_status() != TAPE_OK)
         return false;
