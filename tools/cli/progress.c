@@ -39,27 +39,38 @@ static bool is_due(progress *p)
     return true;
 }
 
-static void draw_bar(char bar[BAR + 1], double share)
+/* The bar takes what the words leave of the line. */
+static void draw(const char *head, double share, const char *tail)
 {
-    int filled = (int)(share * BAR);
-    for (int i = 0; i < BAR; i++)
+    char bar[BAR + 1];
+    int room = columns() - (int)(strlen(head) + strlen(tail)) - 12;
+    int width = room < 0 ? 0 : room > BAR ? BAR : room, filled = (int)(share * width);
+    for (int i = 0; i < width; i++)
         bar[i] = i < filled ? '=' : i == filled ? '>' : ' ';
-    bar[BAR] = '\0';
+    bar[width] = '\0';
+    printf("\r\033[K%s [%s] %3.0f %%  %s", head, bar, 100 * share, tail);
+    fflush(stdout);
 }
 
 void progress_share(progress *p, double share, const char *what)
 {
-    char head[48], tail[120], bar[BAR + 1];
-    int used = snprintf(head, sizeof head, "epoch %" PRId64 "/%" PRId64, epoch + 1, p->epochs);
-    used +=
-        snprintf(tail, sizeof tail, "%3.0f %%  %.0f images/s  %d:%02d left  loss %.4f  accuracy %.1f %%", 100 * done,
-                 (double)p->samples / (spent > 0 ? spent : 1), (int)(left / 60), (int)left % 60, loss, 100 * accuracy);
-    int room = columns() - used - 5, width = room < 0 ? 0 : room > BAR ? BAR : room, filled = (int)(done * width);
-    for (int i = 0; i < width; i++)
-        bar[i] = i < filled ? '=' : i == filled ? '>' : ' ';
-    bar[width] = '\0';
-    printf("\r\033[K%s [%s] %s", head, bar, tail);
-    fflush(stdout);
+    if (is_due(p))
+        draw("", share, what);
+}
+
+void progress_step(progress *p, int64_t epoch, int64_t step, int64_t samples, double loss, double accuracy)
+{
+    p->samples += samples;
+    if (!is_due(p))
+        return;
+    double spent = p->last_drawn - p->start;
+    double done = ((double)epoch + (double)step / (double)p->steps) / (double)p->epochs;
+    double left = done > 0 ? spent / done * (1 - done) : 0;
+    char head[60], tail[120];
+    snprintf(head, sizeof head, "epoch %" PRId64 "/%" PRId64, epoch + 1, p->epochs);
+    snprintf(tail, sizeof tail, "%.0f images/s  %d:%02d left  loss %.4f  accuracy %.1f %%",
+             (double)p->samples / (spent > 0 ? spent : 1), (int)(left / 60), (int)left % 60, loss, 100 * accuracy);
+    draw(head, done, tail);
 }
 
 void progress_epoch(progress *p, int64_t epoch, double loss, double accuracy)
