@@ -131,6 +131,49 @@ static void ref_bmm(const double *const *x, double *y)
         product(x[0] + i * 12, x[1] + i * 8, y + i * 6, 3, 2, 4);
 }
 
+static tape_tensor run_einsum_chain(const tape_tensor *x)
+{
+    return tape_einsum("ij, bjk, k -> ib", x, 3);
+}
+
+/* [3, 4], [2, 4, 5], [5] */
+static void ref_einsum_chain(const double *const *x, double *y)
+{
+    for (int i = 0; i < 3; i++)
+        for (int b = 0; b < 2; b++) {
+            y[i * 2 + b] = 0;
+            for (int j = 0; j < 4; j++)
+                for (int k = 0; k < 5; k++)
+                    y[i * 2 + b] += x[0][i * 4 + j] * x[1][(b * 4 + j) * 5 + k] * x[2][k];
+        }
+}
+
+static tape_tensor run_einsum_diagonal(const tape_tensor *x)
+{
+    return tape_einsum("ii...,k...->...i", x, 2);
+}
+
+/* [3, 3, 2] and [4, 1]: the second one summed over k and stretched */
+static void ref_einsum_diagonal(const double *const *x, double *y)
+{
+    double sum = x[1][0] + x[1][1] + x[1][2] + x[1][3];
+    for (int d = 0; d < 2; d++)
+        for (int i = 0; i < 3; i++)
+            y[d * 3 + i] = x[0][i * 8 + d] * sum;
+}
+
+static tape_tensor run_einsum_implicit(const tape_tensor *x)
+{
+    return tape_einsum("cab", x, 1);
+}
+
+/* [2, 3, 4] -> [3, 4, 2] */
+static void ref_einsum_implicit(const double *const *x, double *y)
+{
+    for (int i = 0; i < 24; i++)
+        y[i] = x[0][i % 2 * 12 + i / 2];
+}
+
 const struct sample samples_linalg[] = {
     {"matmul", "matrices", 2, {FLOATS(3, 4), FLOATS(4, 2)}, run_matmul, ref_3x4x2, false, 0},
     {"matmul", "vectors", 2, {FLOATS(5), FLOATS(5)}, run_matmul, ref_vector_vector, false, 0},
@@ -159,5 +202,8 @@ const struct sample samples_linalg[] = {
     {"outer", "", 2, {FLOATS(3), FLOATS(4)}, run_outer, ref_outer, false, 0},
     {"mv", "", 2, {FLOATS(3, 4), FLOATS(4)}, run_mv, ref_mv, false, 0},
     {"bmm", "", 2, {FLOATS(2, 3, 4), FLOATS(2, 4, 2)}, run_bmm, ref_bmm, false, 0},
+    {"einsum", "chain", 3, {FLOATS(3, 4), FLOATS(2, 4, 5), FLOATS(5)}, run_einsum_chain, ref_einsum_chain, false, 0},
+    {"einsum", "diagonal", 2, {FLOATS(3, 3, 2), FLOATS(4, 1)}, run_einsum_diagonal, ref_einsum_diagonal, false, 0},
+    {"einsum", "implicit", 1, {FLOATS(2, 3, 4)}, run_einsum_implicit, ref_einsum_implicit, false, 0},
     {0},
 };

@@ -31,6 +31,16 @@ TAPE_API tape_tensor tape_outer(tape_tensor a, tape_tensor b);
 TAPE_API tape_tensor tape_mv(tape_tensor a, tape_tensor x);
 TAPE_API tape_tensor tape_bmm(tape_tensor a, tape_tensor b);
 
+/*
+ * Einstein summation with NumPy's grammar: "ij,jk->ik" is the matrix product. One letter (a-z, A-Z) an axis, commas
+ * between the n tensors (at most 32), spaces anywhere. Equal letters run together, twice in one tensor along its
+ * diagonal; letters that the result lacks are summed over. "..." stands for axes without letters, which broadcast; the
+ * result may leave it out and sums over it then. Without "->" the result has the ellipsis and then, in ASCII's order,
+ * the letters that stand once. An axis of size 1 stretches. Tensors are multiplied from left to right, summing as early
+ * as possible: order them well. Errors name the character, counted from 1. d: of the products and sums that it makes.
+ */
+TAPE_API tape_tensor tape_einsum(const char *equation, const tape_tensor *xs, int n);
+
 #ifdef __cplusplus
 }
 #endif
