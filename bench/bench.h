@@ -54,6 +54,8 @@ void bench_w3_elementwise(void);
 void bench_w4_matmul(void);
 void bench_w5_mlp(void);
 void bench_w9_springs(void);
+void bench_w10_numeric(void);
+void bench_w11_footprint(void);
 void bench_w12_long_tape(void);
 void bench_ops(void);
 

@@ -21,6 +21,8 @@ static const struct workload {
     {"w4_matmul", bench_w4_matmul},
     {"w5_mlp", bench_w5_mlp},
     {"w9_springs", bench_w9_springs},
+    {"w10_numeric", bench_w10_numeric},
+    {"w11_footprint", bench_w11_footprint},
     {"w12_long_tape", bench_w12_long_tape},
     {"ops", bench_ops},
 };

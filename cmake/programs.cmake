@@ -29,8 +29,14 @@ endif()
 
 if(TAPE_BUILD_BENCH)
   file(GLOB sources CONFIGURE_DEPENDS bench/*.c)
-  if(sources)
-    tape_program(tape-bench ${sources})
-    target_compile_definitions(tape-bench PRIVATE TAPE_BENCH_JSON="${TAPE_PROGRAM_DIR}/tape-bench.json")
-  endif()
+  tape_program(tape-bench ${sources})
+  # What w11_footprint weighs: a small program, and the library in both kinds whichever is being built.
+  tape_program(tape-bench-one bench/programs/one_gradient.c)
+  tape_library(tape-bench-static STATIC)
+  tape_library(tape-bench-shared SHARED)
+  add_dependencies(tape-bench tape-bench-one tape-bench-static tape-bench-shared)
+  set_target_properties(tape-bench-one tape-bench-static tape-bench-shared PROPERTIES EXCLUDE_FROM_ALL ON)
+  target_compile_definitions(tape-bench PRIVATE TAPE_BENCH_JSON="${TAPE_PROGRAM_DIR}/tape-bench.json"
+    TAPE_BENCH_ONE="$<TARGET_FILE:tape-bench-one>" TAPE_BENCH_STATIC="$<TARGET_FILE:tape-bench-static>"
+    TAPE_BENCH_SHARED="$<TARGET_FILE:tape-bench-shared>")
 endif()
