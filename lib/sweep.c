@@ -87,8 +87,10 @@ bool tape__sweep_seed(tape__sweep *s, uint32_t y, tape_tensor cotangent)
 {
     tape *t = s->t;
     tape__node *node = tape__at(t, y);
-    if (!tape_is_none(cotangent))
+    if (!tape_is_none(cotangent)) {
+        tape__new_generation(t); /* the cotangent stays the caller's: its block must not be taken over */
         return tape__sweep_add(s, y, cotangent);
+    }
     if (!tape__is_single(node))
         return tape__error(t, TAPE_ERROR_SHAPE, "needs a cotangent: y has shape %s, not one element",
                            TAPE__LAYOUT_TEXT(node->layout));
