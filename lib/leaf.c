@@ -280,6 +280,9 @@ static TAPE__NOINLINE uint32_t make_proxy(tape *t, tape__leaf *leaf, uint64_t ge
             return TAPE__NO_SLOT;
         }
     }
+    if (proxy->generation != generation)
+        proxy->node[0] = proxy->node[1] = TAPE__NO_SLOT;
+    bool wants = atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed);
     uint32_t slot;
     tape__node *node = tape__new_node(t, &slot);
     if (!node)
@@ -289,16 +292,14 @@ static TAPE__NOINLINE uint32_t make_proxy(tape *t, tape__leaf *leaf, uint64_t ge
     node->layout = proxy->layout;
     node->version = &leaf->version;
     node->dtype = leaf->dtype;
-    node->flags = TAPE__LEAF_ALIAS;
-    if (atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed))
-        node->flags |= TAPE__REQUIRES_GRAD;
+    node->flags = (uint8_t)(TAPE__LEAF_ALIAS | (wants ? TAPE__REQUIRES_GRAD : 0));
     node->u.leaf = leaf;
     memcpy(node->saved, &generation, sizeof generation);
     if (t->promote && node->dtype == TAPE_F32 && !promote_value(t, node))
         return TAPE__NO_SLOT;
     proxy->generation = generation;
     proxy->epoch = t->layout_epoch;
-    proxy->node = slot;
+    proxy->node[wants] = slot;
     return slot;
 }
 
@@ -321,15 +322,16 @@ uint32_t tape__find_leaf(const tape *t, tape_tensor x)
         return TAPE__NO_SLOT;
     tape__leaf *leaf = tape__leaf_at(x.slot);
     const tape__proxy *proxy = &t->proxies[x.slot];
-    if (TAPE__UNLIKELY(atomic_load_explicit(&leaf->generation, memory_order_acquire) != x.generation ||
-                       proxy->generation != x.generation || proxy->node >= t->count))
-        return TAPE__NO_SLOT;
-    const tape__node *node = tape__at(t, proxy->node);
     bool wants = atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed);
+    uint32_t slot = proxy->node[wants];
+    if (TAPE__UNLIKELY(atomic_load_explicit(&leaf->generation, memory_order_acquire) != x.generation ||
+                       proxy->generation != x.generation || slot >= t->count))
+        return TAPE__NO_SLOT;
+    const tape__node *node = tape__at(t, slot);
     bool has = node->flags & TAPE__REQUIRES_GRAD;
     bool dtype_fits = node->dtype == (t->promote && leaf->dtype == TAPE_F32 ? TAPE_F64 : leaf->dtype);
     bool current = node->op == TAPE__OP_LEAF && node->u.leaf == leaf && wants == has && dtype_fits;
-    return TAPE__LIKELY(current) ? proxy->node : TAPE__NO_SLOT;
+    return TAPE__LIKELY(current) ? slot : TAPE__NO_SLOT;
 }
 
 static uint32_t resolve_leaf(tape *t, tape_tensor x, int position)

@@ -172,8 +172,8 @@ typedef struct tape__leaf {
 typedef struct tape__proxy {
     uint64_t generation;
     const tape__layout *layout;
-    uint32_t node;
-    uint32_t epoch; /* the layout table's */
+    uint32_t node[2]; /* of the leaf frozen, and with gradient: a thawed leaf is again the node that it was */
+    uint32_t epoch;   /* the layout table's */
 } tape__proxy;
 
 /* ---- the tape ---------------------------------------------------------------------------------------------------- */
