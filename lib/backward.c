@@ -9,15 +9,18 @@
 /* ---- commit ------------------------------------------------------------------------------------------------------ */
 
 /* Let the leaf's hook see, and perhaps replace, the adjoint. */
-static bool run_hook(tape__sweep *s, tape__node *x, tape__leaf *leaf)
+static bool run_hook(tape__sweep *s, uint32_t x_slot, tape__leaf *leaf)
 {
     tape *t = s->t;
+    tape__node *x = tape__at(t, x_slot);
     tape__adjoint *adjoint = tape__adjoint_of(t, x);
     uint32_t count = t->count, slot;
     tape__new_generation(t);
     tape__node *stand_in = adjoint ? tape__new_node(t, &slot) : NULL;
-    if (!stand_in)
+    if (!stand_in) {
+        tape__adjoint_release(t, adjoint);
         return false;
+    }
     stand_in->data = adjoint->data;
     stand_in->layout = adjoint->layout;
     stand_in->dtype = x->dtype;
@@ -35,11 +38,9 @@ static bool run_hook(tape__sweep *s, tape__node *x, tape__leaf *leaf)
     }
     if (ok && memcmp(&result, &g, sizeof g) != 0) {
         tape__adjoint_drop(t, x);
-        ok = tape_is_none(result) || tape__sweep_add(s, t->proxies[leaf->slot].node, result);
+        ok = tape_is_none(result) || tape__sweep_add(s, x_slot, result);
     }
-    stand_in->flags = 0;
-    tape__adjoint_release(t, adjoint);
-    tape__truncate(t, count);
+    tape__end_plain_vjp(t, count);
     return ok;
 }
 
@@ -49,13 +50,14 @@ static bool prepare_commit(tape__sweep *s)
     for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(s->t, slot)->in[0]) {
         tape__node *x = tape__at(s->t, slot);
         tape__leaf *leaf = x->u.leaf;
-        if (!tape__alias_alive(s->t, x)) {
-            tape__adjoint_drop(s->t, x); /* freed since: nobody can read its gradient */
-            continue;
-        }
-        if (leaf->hook && !run_hook(s, x, leaf))
+        if (tape__alias_alive(s->t, x) && leaf->hook && !run_hook(s, slot, leaf))
             return false;
-        if (!tape__leaf_gradient_buffer(leaf))
+    }
+    for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(s->t, slot)->in[0]) {
+        tape__node *x = tape__at(s->t, slot);
+        if (!tape__alias_alive(s->t, x))
+            tape__adjoint_drop(s->t, x); /* freed since, perhaps by a hook: nobody can read its gradient */
+        else if (!tape__leaf_gradient_buffer(x->u.leaf))
             return tape__error(s->t, TAPE_ERROR_MEMORY, "out of memory for the gradient of a leaf of shape %s",
                                TAPE__LAYOUT_TEXT(x->layout));
     }
@@ -175,9 +177,10 @@ static void swap_outer(tape__sweep *s, bool enter)
     }
 }
 
-static tape_tensor target_result(tape__sweep *s, tape__target *target)
+static tape_tensor target_result(tape__sweep *s, const tape__target *target)
 {
     tape *t = s->t;
+    target = &s->targets[target->same_as];
     if (!target->found)
         return TAPE_NONE;
     if (s->record)
@@ -223,9 +226,10 @@ static bool gather_results(tape__sweep *s, bool ok, tape_tensor *out)
     for (int j = 0; j < s->target_count; j++) {
         out[j] = ok ? target_result(s, &s->targets[j]) : TAPE_NULL;
         ok = ok && !tape_is_null(out[j]);
+    }
+    for (int j = 0; j < s->target_count; j++)
         if (s->targets[j].result)
             tape__adjoint_release(s->t, s->targets[j].result);
-    }
     return ok;
 }
 
@@ -271,9 +275,12 @@ tape_status tape_grad(const tape_tensor *ys, int n, const tape_tensor *cotangent
     }
     bool record = options && options->create_graph && t->paused == 0;
     tape__sweep s = {.t = t, .floor = t->callback_floor, .record = record, .targets = targets, .target_count = m};
-    if (!grad(&s, ys, slots, n, cotangents, xs, out))
+    uint32_t count = t->count;
+    if (!grad(&s, ys, slots, n, cotangents, xs, out)) {
+        tape__truncate(t, count);
         for (int j = 0; j < m; j++)
             out[j] = TAPE_NULL;
+    }
     tape__arena_put(&t->arena, targets, target_bytes);
     tape__arena_put(&t->arena, slots, slot_bytes);
     tape__note_peak(t);

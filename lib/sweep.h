@@ -49,6 +49,9 @@ bool tape__check_uses(tape *t, const tape__node *y, const uint32_t *in, const ui
 bool tape__visit_elementwise(tape__sweep *s, uint32_t slot);
 bool tape__visit_general(tape__sweep *s, uint32_t slot);
 
+/* What a VJP or a hook made from node `count` on ends; blocks that became adjoints have left their nodes before. */
+void tape__end_plain_vjp(tape *t, uint32_t count);
+
 /* The inputs of a record. */
 static inline int tape__record_inputs(const tape__node *y, const uint32_t **in, const uint32_t **saved)
 {

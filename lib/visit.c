@@ -66,7 +66,11 @@ bool tape__check_saved(tape *t, uint32_t slot)
     const tape__node *y = tape__at(t, slot);
     const uint32_t *in, *saved;
     unsigned flags = tape__record_flags(y);
-    int n_in = tape__record_inputs(y, &in, &saved), n_out = tape__record_outputs(y);
+    int n_in = tape__record_inputs(y, &in, &saved), n_out = tape__record_outputs(y), ewise = tape__ops[y->op].ewise;
+    for (int i = 0; ewise >= 0 && i < n_in; i++)
+        if (tape__at(t, in[i])->flags & TAPE__REQUIRES_GRAD &&
+            !tape__check_uses(t, y, in, saved, n_in, tape__ewise_uses(ewise, i)))
+            return false;
     for (int i = 0; i < n_in; i++)
         if (reads_input(y, flags, i) && !check_input(t, y, in[i], saved[i], i))
             return false;
@@ -125,8 +129,7 @@ static bool hand_on(visit *v)
     return true;
 }
 
-/* What the VJP made ends here; blocks that became adjoints have left their nodes before. */
-static void end_plain_vjp(tape *t, uint32_t count)
+void tape__end_plain_vjp(tape *t, uint32_t count)
 {
     for (uint32_t slot = count; slot < t->count; slot++) {
         tape__node *node = tape__at(t, slot);
@@ -190,7 +193,7 @@ static bool run_vjp(visit *v)
     t->op_name = before;
     t->paused -= !v->s->record;
     if (!v->s->record)
-        end_plain_vjp(t, count);
+        tape__end_plain_vjp(t, count);
     return ok;
 }
 
@@ -289,7 +292,7 @@ static bool derive_stretched(const fused *f, int i, unsigned uses, tape__node *x
     tape_tensor g = tape__sum_to(tape__handle(t, slot), shape);
     bool ok = !tape_is_null(g) && tape__sweep_add(f->s, f->in[i], g);
     t->paused--;
-    end_plain_vjp(t, count);
+    tape__end_plain_vjp(t, count);
     return ok;
 }
 
