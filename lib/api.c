@@ -277,12 +277,16 @@ tape_status tape_assign(tape_tensor destination, tape_tensor x)
         return t->status;
     tape__broadcast_strides(from->layout, rank, size, stride);
     const void *source = from->data;
-    if (from->flags & TAPE__LEAF_ALIAS && from->version == &leaf->version && !tape__is_dense(from->layout))
-        source = tape__dense_data(t, from); /* a view of the leaf itself: the copy must not read what it wrote */
-    if (!source)
-        return t->status;
-    if (source != from->data)
+    bool whole = from->layout->numel == to->numel && tape__is_dense(from->layout);
+    if (from->flags & TAPE__LEAF_ALIAS && from->version == &leaf->version && !whole) {
+        /* a view of the leaf itself: the copy must not read what it wrote */
+        void *copy = tape__scratch(t, (size_t)from->layout->numel * tape_dtype_size(leaf->dtype));
+        if (!copy)
+            return t->status;
+        tape__copy_dense(t, from->layout, leaf->dtype, from->data, copy);
         tape__broadcast_strides(from->layout->dense, rank, size, stride);
+        source = copy;
+    }
     leaf->version++;
     if (source != leaf->data)
         tape__copy(tape__threads_of(t), tape_dtype_size(leaf->dtype), rank, size, source, stride, leaf->data, NULL);

@@ -167,9 +167,10 @@ const char *tape_message(void)
 
 void tape_clear(void)
 {
+    tape *t = tape__tls ? tape__tls : own_tape;
     orphan_status = TAPE_OK;
-    if (tape__tls)
-        tape__tls->status = TAPE_OK;
+    if (t)
+        t->status = TAPE_OK;
 }
 
 tape *tape__begin(const char *op_name)
@@ -296,7 +297,7 @@ bool tape__alias_alive(const tape *t, const tape__node *node)
 
 void *tape__scratch(tape *t, size_t bytes)
 {
-    if (bytes > t->scratch_size) {
+    if (bytes > t->scratch_size || !t->scratch) {
         size_t size = bytes + bytes / 4;
         void *scratch = tape__memory_get(&t->memory, size);
         if (!scratch) {

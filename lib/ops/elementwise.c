@@ -227,7 +227,7 @@ static tape_tensor run_short(tape *t, int op, tape__node *a, uint32_t a_slot, ta
 {
     const tape__layout *layout = a->layout;
     int64_t n = layout->numel, units = TAPE__UNIT_BYTES / (a->dtype == TAPE_F32 ? 4 : 8);
-    if (n == 0 || n > SHORT || n % units || a->dtype > TAPE_F64 || !tape__is_dense(layout))
+    if (n == 0 || n > SHORT || n % units || a->dtype > TAPE_F64 || !tape__is_dense(layout) || t->count == t->capacity)
         return TAPE_NULL;
     uint32_t slot;
     void *data = tape__arena_get(&t->arena, (size_t)n * (a->dtype == TAPE_F32 ? 4 : 8));

@@ -1,0 +1,279 @@
+/* Corners of tape_backward() and tape_grad(): shared handles, leaves that change or end on the way, who owns what. */
+#include <tape/tape.h>
+
+#include <check.h>
+#include <stdlib.h>
+
+#define D(...) ((const double[]){__VA_ARGS__})
+
+static void check_values(tape_tensor x, const double *expected, int64_t n)
+{
+    double got[64];
+    ck_assert(!tape_is_null(x) && !tape_is_none(x));
+    ck_assert_int_eq(tape_numel(x), n);
+    ck_assert_int_eq(tape_read(x, got, n), TAPE_OK);
+    for (int64_t i = 0; i < n; i++)
+        ck_assert_double_eq_tol(got[i], expected[i], 1e-12);
+}
+
+static tape_tensor param(int64_t n, const double *data)
+{
+    return tape_param(TAPE_F64, TAPE_SHAPE(n), data);
+}
+
+static tape_status grad(tape_tensor y, tape_tensor cotangent, const tape_tensor *xs, int m, bool create_graph,
+                        tape_tensor *out)
+{
+    return tape_grad(&y, 1, &cotangent, xs, m, &(tape_grad_options){.create_graph = create_graph}, out);
+}
+
+/* ---- what the caller passes ---------------------------------------------------------------------------------- */
+
+START_TEST(test_duplicate_xs)
+{
+    tape_tensor x = param(2, D(3, 5)), y = tape_sum(tape_square(x), TAPE_ALL, false);
+    tape_tensor out[3];
+    const tape_tensor xs[3] = {x, y, x};
+    for (int create_graph = 0; create_graph < 2; create_graph++) {
+        ck_assert_int_eq(grad(y, TAPE_NONE, xs, 3, create_graph, out), TAPE_OK);
+        check_values(out[0], D(6, 10), 2);
+        check_values(out[1], D(1), 1);
+        check_values(out[2], D(6, 10), 2);
+    }
+    tape_reset();
+    tape_free(x);
+}
+END_TEST
+
+START_TEST(test_cotangent_stays_the_callers)
+{
+    tape_tensor x = param(3, D(1, 2, 3)), y = tape_square(x), g;
+    tape_tensor cotangent = tape_from(TAPE_F64, TAPE_SHAPE(3), D(10, 20, 30));
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(grad(y, cotangent, &x, 1, false, &g), TAPE_OK);
+        tape_tensor other = tape_full(TAPE_F64, TAPE_SHAPE(3), -1); /* takes whatever was given back by mistake */
+        check_values(cotangent, D(10, 20, 30), 3);
+        check_values(g, D(20, 80, 180), 3);
+        check_values(other, D(-1, -1, -1), 3);
+        ck_assert_int_eq(tape_backward_with(y, cotangent), TAPE_OK);
+    }
+    check_values(tape_gradient(x), D(60, 240, 540), 3);
+    tape_reset();
+    tape_free(x);
+}
+END_TEST
+
+START_TEST(test_cotangent_with_strides)
+{
+    tape_tensor x = tape_param(TAPE_F64, TAPE_SHAPE(2, 2), D(1, 2, 3, 4)), y = tape_add_scalar(x, 1), g;
+    tape_tensor whole = tape_from(TAPE_F64, TAPE_SHAPE(2, 2), D(1, 2, 3, 4));
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(grad(y, tape_transpose(whole, 0, 1), &x, 1, i, &g), TAPE_OK);
+        check_values(g, D(1, 3, 2, 4), 4);
+        check_values(whole, D(1, 2, 3, 4), 4);
+    }
+    tape_reset();
+    tape_free(x);
+}
+END_TEST
+
+/* The cotangent lies on the tape below y and has a history of its own, through which nothing may flow. */
+START_TEST(test_cotangent_with_history)
+{
+    tape_tensor x = param(2, D(1, 2)), cotangent = tape_add_scalar(x, 9), y = tape_square(x), g;
+    ck_assert_int_eq(grad(y, cotangent, &x, 1, false, &g), TAPE_OK);
+    check_values(g, D(20, 44), 2);
+    ck_assert_int_eq(tape_backward_with(y, cotangent), TAPE_OK);
+    ck_assert_int_eq(tape_backward(tape_sum(y, TAPE_ALL, false)), TAPE_OK);
+    check_values(tape_gradient(x), D(22, 48), 2);
+    tape_reset();
+    tape_free(x);
+}
+END_TEST
+
+START_TEST(test_ys_of_each_other)
+{
+    tape_tensor x = param(1, D(3)), y = tape_square(x), z = tape_square(y), out[3];
+    const tape_tensor ys[4] = {z, y, x, z}, xs[3] = {y, x, z};
+    for (int create_graph = 0; create_graph < 2; create_graph++) {
+        ck_assert_int_eq(tape_grad(ys, 4, NULL, xs, 3, &(tape_grad_options){.create_graph = create_graph}, out),
+                         TAPE_OK);
+        check_values(out[0], D(2 * 2 * 9 + 1), 1);
+        check_values(out[1], D((2 * 2 * 9 + 1) * 6 + 1), 1);
+        check_values(out[2], D(2), 1);
+    }
+    tape_reset();
+    tape_free(x);
+}
+END_TEST
+
+START_TEST(test_leaf_frozen_and_thawed)
+{
+    tape_tensor x = param(2, D(3, 5)), y = tape_square(x), g;
+    tape_set_requires_grad(x, false);
+    tape_tensor constant = tape_mul_scalar(x, 2);
+    tape_set_requires_grad(x, true);
+    y = tape_sum(tape_add(tape_mul(y, constant), x), TAPE_ALL, false);
+    ck_assert_int_eq(grad(y, TAPE_NONE, &x, 1, false, &g), TAPE_OK);
+    check_values(g, D(2 * 3 * 6 + 1, 2 * 5 * 10 + 1), 2);
+    ck_assert_int_eq(tape_backward(y), TAPE_OK);
+    check_values(tape_gradient(x), D(2 * 3 * 6 + 1, 2 * 5 * 10 + 1), 2);
+    tape_reset();
+    tape_free(x);
+}
+END_TEST
+
+/* ---- hooks --------------------------------------------------------------------------------------------------- */
+
+static tape_tensor free_other(void *user, tape_tensor g)
+{
+    tape_free(*(tape_tensor *)user);
+    return g;
+}
+
+START_TEST(test_hook_frees_a_leaf)
+{
+    for (int self = 0; self < 3; self++) { /* another leaf, which was committed before or comes after; itself */
+        tape_tensor leaf[2] = {param(2, D(1, 2)), param(2, D(3, 4))}, hooked = leaf[self == 1];
+        tape_tensor y = tape_sum(tape_mul(leaf[0], leaf[1]), TAPE_ALL, false);
+        tape_tensor victim = self == 2 ? hooked : leaf[self == 0];
+        tape_hook(hooked, free_other, &victim);
+        ck_assert_int_eq(tape_backward(y), TAPE_OK);
+        ck_assert(!tape_is_valid(victim));
+        if (self < 2)
+            check_values(tape_gradient(hooked), self == 1 ? D(1, 2) : D(3, 4), 2);
+        tape_tensor next = param(2, D(7, 8));
+        ck_assert(tape_is_none(tape_gradient(next)));
+        tape_reset();
+        tape_free(next);
+        tape_free(leaf[0]);
+        tape_clear();
+        tape_free(leaf[1]);
+        tape_clear();
+    }
+}
+END_TEST
+
+static tape_tensor refreeze_and_double(void *user, tape_tensor g)
+{
+    const tape_tensor *leaf = user;
+    tape_set_requires_grad(*leaf, false);
+    tape_tensor scaled = tape_add(g, tape_mul_scalar(*leaf, 0));
+    tape_set_requires_grad(*leaf, true);
+    return tape_add(scaled, g);
+}
+
+START_TEST(test_hook_uses_its_leaf_frozen)
+{
+    tape_tensor x = param(2, D(3, 5)), y = tape_sum(tape_square(x), TAPE_ALL, false);
+    tape_hook(x, refreeze_and_double, &x);
+    ck_assert_int_eq(tape_backward(y), TAPE_OK);
+    check_values(tape_gradient(x), D(12, 20), 2);
+    tape_reset();
+    tape_free(x);
+}
+END_TEST
+
+static tape_tensor doubled(void *user, tape_tensor g)
+{
+    (void)user;
+    return tape_mul_scalar(g, 2);
+}
+
+START_TEST(test_hook_leaves_nothing_behind)
+{
+    tape_tensor x = param(512, NULL), y = tape_sum(tape_square(x), TAPE_ALL, false);
+    tape_hook(x, doubled, NULL);
+    size_t bytes[2];
+    for (int i = 0; i < 20; i++) {
+        ck_assert_int_eq(tape_backward(y), TAPE_OK);
+        bytes[i > 4] = tape_stats().bytes_now;
+        if (i == 4)
+            bytes[0] = bytes[1] = tape_stats().bytes_now;
+    }
+    ck_assert_uint_eq(bytes[1], bytes[0]);
+    tape_reset();
+    tape_free(x);
+}
+END_TEST
+
+/* ---- memory -------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_failed_grad_goes_back)
+{
+    tape_tensor x = param(2, D(3, 5)), a = tape_exp(x), y = tape_sum(tape_square(a), TAPE_ALL, false), g;
+    int64_t records = tape_stats().records;
+    ((double *)tape_data_mut(a))[0] = 1;
+    for (int create_graph = 0; create_graph < 2; create_graph++) {
+        ck_assert_int_eq(grad(y, TAPE_NONE, &x, 1, create_graph, &g), TAPE_ERROR_VERSION);
+        ck_assert(tape_is_null(g));
+        ck_assert_int_eq(tape_stats().records, records);
+        tape_clear();
+    }
+    tape_reset();
+    tape_free(x);
+}
+END_TEST
+
+START_TEST(test_assign_from_a_view_of_itself)
+{
+    tape_tensor x = tape_const(TAPE_F64, TAPE_SHAPE(2, 3), D(1, 2, 3, 4, 5, 6));
+    tape_tensor column = tape_reshape(tape_slice(tape_flatten(x, 0, -1), 0, 0, 2, 1), TAPE_SHAPE(2, 1));
+    ck_assert_int_eq(tape_assign(x, column), TAPE_OK);
+    check_values(x, D(1, 1, 1, 2, 2, 2), 6);
+    tape_reset();
+    tape_free(x);
+    x = tape_const(TAPE_F64, TAPE_SHAPE(2, 3), D(1, 2, 3, 4, 5, 6));
+    size_t before = 0;
+    for (int i = 0; i < 2; i++) { /* takes no memory of the tape once warm */
+        ck_assert_int_eq(tape_assign(x, tape_flip(x, TAPE_AXES(0, 1))), TAPE_OK);
+        tape_reset();
+        before = i ? before : tape_stats().bytes_reserved;
+    }
+    check_values(x, D(1, 2, 3, 4, 5, 6), 6);
+    ck_assert_uint_eq(tape_stats().bytes_reserved, before);
+    tape_reset();
+    tape_free(x);
+}
+END_TEST
+
+START_TEST(test_error_of_no_current_tape)
+{
+    tape *mine = tape_current();
+    tape_fail(TAPE_ERROR_IO, "spilt coffee");
+    tape_make_current(NULL);
+    ck_assert_int_eq(tape_last_status(), TAPE_ERROR_IO);
+    tape_clear();
+    ck_assert_int_eq(tape_last_status(), TAPE_OK);
+    tape_make_current(mine);
+}
+END_TEST
+
+static Suite *corners_suite(void)
+{
+    Suite *suite = suite_create("corners");
+    TCase *tc = tcase_create("corners");
+    tcase_add_test(tc, test_duplicate_xs);
+    tcase_add_test(tc, test_cotangent_stays_the_callers);
+    tcase_add_test(tc, test_cotangent_with_strides);
+    tcase_add_test(tc, test_cotangent_with_history);
+    tcase_add_test(tc, test_ys_of_each_other);
+    tcase_add_test(tc, test_leaf_frozen_and_thawed);
+    tcase_add_test(tc, test_hook_frees_a_leaf);
+    tcase_add_test(tc, test_hook_uses_its_leaf_frozen);
+    tcase_add_test(tc, test_hook_leaves_nothing_behind);
+    tcase_add_test(tc, test_failed_grad_goes_back);
+    tcase_add_test(tc, test_assign_from_a_view_of_itself);
+    tcase_add_test(tc, test_error_of_no_current_tape);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
+
+int main(void)
+{
+    SRunner *runner = srunner_create(corners_suite());
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
