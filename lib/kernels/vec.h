@@ -77,10 +77,8 @@ static inline void store_f64(void *to, vec_f64 a)
 #define TAPE__MATH1(X)                                                                                                 \
     X(exp2, u10)                                                                                                       \
     X(expm1, u10)                                                                                                      \
-    X(log, u10)                                                                                                        \
     X(log2, u10)                                                                                                       \
     X(log10, u10)                                                                                                      \
-    X(log1p, u10)                                                                                                      \
     X(sin, u10)                                                                                                        \
     X(cos, u10)                                                                                                        \
     X(tan, u10)                                                                                                        \

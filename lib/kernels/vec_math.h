@@ -42,7 +42,6 @@ static inline VEC FOR(sign)(VEC a)
     }
 PLAIN1(exp2)
 PLAIN1(expm1)
-PLAIN1(log)
 PLAIN1(log2)
 PLAIN1(log10)
 PLAIN1(sin)
@@ -64,13 +63,6 @@ PLAIN2(hypot)
 
 /* The repairs below are for SLEEF, which gives inf where these results are still finite; on the C library they cost a
    comparison and change nothing that matters. */
-
-static inline VEC FOR(log1p)(VEC a)
-{
-    VEC y = FOR(math_log1p)(a);
-    MASK big = (MASK)(a > NUMBER(0x1p100, 0x1p1000));
-    return FOR(any)(big) ? FOR(sel)(big, FOR(log)(a), y) : y;
-}
 
 static inline VEC FOR(asinh)(VEC a)
 {

@@ -13,6 +13,13 @@
         0.00019841269874820627, 2.4801587325547743e-05, 2.7557255400206422e-06, 2.7557273643110297e-07,                \
         2.5105217004720745e-08, 2.0914686968086876e-09
 
+/* (2 atanh(s) / s - 2) / s^2 by powers of s^2, for log(1 + f) = 2 atanh(f / (2 + f)) and sqrt(1/2) <= 1 + f <= sqrt(2)
+ */
+#define LOG_f32 0.666666666f, 0.400001222f, 0.285507786f, 0.233316145f
+#define LOG_f64                                                                                                        \
+    0.66666666666666696, 0.39999999999898889, 0.28571428626253836, 0.22222211089379496, 0.18182892432536871,           \
+        0.15331611722055008, 0.14617807153417325
+
 /* (tanh(x) / x - 1) / x^2 by powers of x^2, for |x| <= 3/4 */
 #define TANH_f32 -0.333333321f, 0.133331796f, -0.0539358536f, 0.0216153189f, -0.00793380762f, 0.00190950245f
 #define TANH_f64                                                                                                       \
@@ -91,6 +98,70 @@ static inline VEC FOR(exp)(VEC a)
     if (FOR(any)(~(MASK)(FOR(abs)(a) < NUMBER(87, 708))))
         return FOR(exp_edge)(a);
     return (VEC)((FOR(bits))y + ((FOR(bits))shifted << (sizeof(FOR(elem)) == 4 ? 23 : 52)));
+}
+
+/* m and k with x = 2^k m and sqrt(1/2) <= m < sqrt(2), for normal x > 0. */
+static inline VEC FOR(log_split)(VEC x, VEC *k)
+{
+    const int digits = sizeof(FOR(elem)) == 4 ? 23 : 52;
+    const FOR(bits) one = (FOR(bits))FOR(splat)(1), root = (FOR(bits))NUMBER(0x1.6a09e6p-1, 0x1.6a09e667f3bcdp-1);
+    const FOR(bits) shifted = (FOR(bits))x - root + one, number = shifted >> digits;
+    const VEC base = NUMBER(0x1p23, 0x1p52);
+    *k = (VEC)(number | (FOR(bits))base) - (base + NUMBER(127, 1023));
+    return (VEC)((FOR(bits))x - ((number << digits) - one));
+}
+
+/* k log(2) + log(1 + f) + c, for tiny c. */
+static inline VEC FOR(log_sum)(VEC k, VEC f, VEC c)
+{
+    static const FOR(elem) power[] = {FOR(LOG)};
+    const VEC s = f / (FOR(splat)(2) + f), z = s * s, r = z * POLYNOMIAL(z, power);
+    const VEC half_square = FOR(splat)(0.5) * (f * f);
+    const VEC low = FOR(fma)(s, half_square + r, FOR(fma)(k, NUMBER(3.1946184945309415e-05, 0x1.a39ef35793c76p-33), c));
+    return FOR(fma)(k, NUMBER(0x1.62ep-1, 0x1.62e42feep-1), f - (half_square - low));
+}
+
+/* What a logarithm is where its argument, 0 or less, infinite or no number, leaves no choice; else y. */
+static inline VEC FOR(log_special)(VEC argument, VEC y)
+{
+    const VEC zero = FOR(splat)(0), infinity = FOR(splat)((FOR(elem))INFINITY);
+    y = FOR(sel)((MASK)(argument < infinity), y, argument);
+    y = FOR(sel)((MASK)(argument < zero), FOR(splat)((FOR(elem))NAN), y);
+    return FOR(sel)((MASK)(argument == zero), -infinity, y);
+}
+
+__attribute__((noinline, cold, const, unused)) static VEC FOR(log_edge)(VEC a)
+{
+    const MASK tiny = (MASK)(a < NUMBER(0x1p-126, 0x1p-1022));
+    VEC k;
+    const VEC m = FOR(log_split)(FOR(sel)(tiny, a * FOR(splat)(0x1p60), a), &k);
+    k = FOR(sel)(tiny, k - FOR(splat)(60), k);
+    return FOR(log_special)(a, FOR(log_sum)(k, m - FOR(splat)(1), FOR(splat)(0)));
+}
+
+/* Under 1 ulp, as fdlibm does it. */
+static inline VEC FOR(log)(VEC a)
+{
+    const MASK normal = (MASK)(a >= NUMBER(0x1p-126, 0x1p-1022)) & (MASK)(a < FOR(splat)((FOR(elem))INFINITY));
+    if (FOR(any)(~normal))
+        return FOR(log_edge)(a);
+    VEC k;
+    const VEC m = FOR(log_split)(a, &k);
+    return FOR(log_sum)(k, m - FOR(splat)(1), FOR(splat)(0));
+}
+
+/* Of 1 + a, with what is lost in that sum. Near 0, f is a itself. */
+static inline VEC FOR(log1p)(VEC a)
+{
+    const VEC zero = FOR(splat)(0), one = FOR(splat)(1), u = one + a;
+    VEC k;
+    const VEC m = FOR(log_split)(u, &k);
+    const MASK near = (MASK)(k == zero);
+    const VEC lost = FOR(sel)((MASK)(a > one), one - (u - a), a - (u - one));
+    VEC y = FOR(log_sum)(k, FOR(sel)(near, a, m - one), FOR(sel)(near, zero, lost / u));
+    y = FOR(sel)((MASK)(a == zero), a, y);
+    const MASK usual = (MASK)(u > zero) & (MASK)(u < FOR(splat)((FOR(elem))INFINITY));
+    return FOR(any)(~usual) ? FOR(log_special)(u, y) : y;
 }
 
 /* The rounding error of s = a * a, by Dekker's halves where it takes them. */
