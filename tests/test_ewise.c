@@ -34,7 +34,7 @@ enum { N = 2048 };
 union array {
     float f32[N];
     double f64[N];
-    unsigned char u8[N];
+    unsigned char u8[N * sizeof(double)];
 };
 static union array in[3], y, g, gx;
 
@@ -489,6 +489,33 @@ START_TEST(test_strong_zero)
 }
 END_TEST
 
+/* A lane's result does not depend on what lies in the others, though rare values take paths of their own. */
+START_TEST(test_neighbours)
+{
+    const struct tape__kernels *k = tape__kernels_available(_i / 2);
+    const int dtype = _i % 2;
+    const size_t item = dtype == TAPE_F32 ? sizeof(float) : sizeof(double);
+    for (int ew = 0; ew < TAPE__EW_COUNT; ew++) {
+        sample(ew, dtype);
+        for (int i = 0; ew != TAPE__EW_where && i < N; i += 3)
+            put(&in[i / 3 % 3], dtype, i, special[i % SPECIALS]);
+        run_value(k, ew, dtype, references[ew].p);
+        const union array together = y;
+        for (int i = 0; i < N; i += 1 + i % 3) {
+            const int64_t one[1] = {1};
+            const size_t first = ew == TAPE__EW_where ? 1 : item;
+            const void *x[3] = {in[0].u8 + first * (size_t)i, in[1].u8 + item * (size_t)i, in[2].u8 + item * (size_t)i};
+            tape__ewise_value(k, NULL, ew, dtype, 1, one, &y, x, strides, references[ew].p);
+            double alone = get(&y, dtype, 0), before = get(&together, dtype, i);
+            if (!same(alone, before) || (!isnan(alone) && !signbit(alone) != !signbit(before)))
+                ck_abort_msg("%s: %s(%g, %g), dtype %d, is %.17g alone and %.17g among others", k->isa,
+                             tape__ewise_name(ew), input(ew, dtype, 0, i), input(ew, dtype, 1, i), dtype, alone,
+                             before);
+        }
+    }
+}
+END_TEST
+
 /* Processors of one class agree to the bit: with fused multiply-add, or without. */
 START_TEST(test_classes)
 {
@@ -547,6 +574,7 @@ int main(void)
     tcase_add_loop_test(tests, test_special_values, 0, 2 * isas);
     tcase_add_loop_test(tests, test_own_special_values, 0, isas);
     tcase_add_loop_test(tests, test_strong_zero, 0, isas);
+    tcase_add_loop_test(tests, test_neighbours, 0, 2 * isas);
     tcase_add_loop_test(tests, test_classes, 0, 2);
     tcase_add_test(tests, test_uses);
     suite_add_tcase(suite, tests);

@@ -20,6 +20,16 @@
     0.66666666666666696, 0.39999999999898889, 0.28571428626253836, 0.22222211089379496, 0.18182892432536871,           \
         0.15331611722055008, 0.14617807153417325
 
+/* (sin(x) / x - 1) / x^2 and (cos(x) - 1 + x^2 / 2) / x^4 by powers of x^2, for |x| <= pi / 4 */
+#define SIN_f32 -0.166666647f, 0.0083327471f, -0.000195876391f
+#define COS_f32 0.0416666647f, -0.00138883019f, 2.45476898e-05f
+#define SIN_f64                                                                                                        \
+    -0.16666666666666666, 0.0083333333333309358, -0.00019841269836740532, 2.7557316093198404e-06,                      \
+        -2.5051129896450185e-08, 1.5917988979397432e-10
+#define COS_f64                                                                                                        \
+    0.041666666666666664, -0.0013888888888887389, 2.48015872987544e-05, -2.7557317265878082e-07,                       \
+        2.0876145049413178e-09, -1.138254464534925e-11
+
 /* (tanh(x) / x - 1) / x^2 by powers of x^2, for |x| <= 3/4 */
 #define TANH_f32 -0.333333321f, 0.133331796f, -0.0539358536f, 0.0216153189f, -0.00793380762f, 0.00190950245f
 #define TANH_f64                                                                                                       \
@@ -162,6 +172,40 @@ static inline VEC FOR(log1p)(VEC a)
     y = FOR(sel)((MASK)(a == zero), a, y);
     const MASK usual = (MASK)(u > zero) & (MASK)(u < FOR(splat)((FOR(elem))INFINITY));
     return FOR(any)(~usual) ? FOR(log_special)(u, y) : y;
+}
+
+/* sin(a + quarters pi / 2) for |a| below 2^11 (2^24). a = n pi / 2 + r + low: pi / 2 is in four parts, of which n times
+   any of the first three is exact, as are the first two differences. */
+static inline VEC FOR(sine)(VEC a, unsigned quarters)
+{
+    static const FOR(elem) sine[] = {FOR(SIN)}, cosine[] = {FOR(COS)};
+    const VEC round = NUMBER(0x1.8p23, 0x1.8p52), half = FOR(splat)(0.5), one = FOR(splat)(1);
+    const VEC shifted = FOR(fma)(a, NUMBER(0.636619772367581343, 0.636619772367581343), round), n = shifted - round;
+    const VEC near = FOR(fma)(n, NUMBER(-0x1.921p+0, -0x1.921fb54p+0), a);
+    const VEC part = FOR(fma)(n, NUMBER(-0x1.f6ap-13, -0x1.10b46p-30), near);
+    const VEC third = n * NUMBER(0x1.11p-26, 0x1.1a6263p-54), r = part - third;
+    const VEC low = FOR(fma)(n, NUMBER(-0x1.68c234p-39, -0x1.8a2e03707344ap-81), (part - r) - third), z = r * r;
+    const VEC s = r + FOR(fma)(r * z, POLYNOMIAL(z, sine), low);
+    const VEC whole = FOR(fma)(z, -half, one), lost = FOR(fma)(z, -half, one - whole);
+    const VEC c = whole + FOR(fma)(z * z, POLYNOMIAL(z, cosine), FOR(fma)(-r, low, lost));
+    const FOR(bits) quadrant = (FOR(bits))shifted + quarters;
+    const VEC y = FOR(sel)((MASK)((quadrant & 1) != 0), c, s);
+    return (VEC)((FOR(bits))y ^ ((quadrant & 2) << (sizeof(FOR(elem)) == 4 ? 30 : 62)));
+}
+
+/* Under 1 ulp; SLEEF's where a is large or no number. */
+static inline VEC FOR(sin)(VEC a)
+{
+    const MASK usual = (MASK)(FOR(abs)(a) < NUMBER(0x1p11, 0x1p24));
+    const VEC y = FOR(sel)((MASK)(a == FOR(splat)(0)), a, FOR(sine)(a, 0));
+    return FOR(any)(~usual) ? FOR(sel)(usual, y, FOR(math_sin)(a)) : y;
+}
+
+static inline VEC FOR(cos)(VEC a)
+{
+    const MASK usual = (MASK)(FOR(abs)(a) < NUMBER(0x1p11, 0x1p24));
+    const VEC y = FOR(sine)(a, 1);
+    return FOR(any)(~usual) ? FOR(sel)(usual, y, FOR(math_cos)(a)) : y;
 }
 
 /* The rounding error of s = a * a, by Dekker's halves where it takes them. */
