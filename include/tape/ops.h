@@ -13,6 +13,7 @@
 #define TAPE_OPS_H
 
 #include "tape/ops_control.h"
+#include "tape/ops_conv.h"
 #include "tape/ops_decompose.h"
 #include "tape/ops_elementwise.h"
 #include "tape/ops_geometry.h"

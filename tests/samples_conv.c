@@ -1,0 +1,145 @@
+/* Samples of convolution, pooling, resampling, attention and recurrent cells. */
+#include "ops/conv.h"
+#include "support/samples.h"
+
+/* ---- convolution ------------------------------------------------------------------------------------------------- */
+
+/* A convolution over three axes, unused ones of size 1: x [n, c, d...], w [o, c / groups, k...], y [n, o, e...]. */
+struct geometry {
+    int n, c, o, groups;
+    int d[3], k[3], e[3], stride[3], padding[3], dilation[3];
+};
+
+enum { OF_X = 1, OF_W = 2, OF_Y = 4 };
+
+/* Calls add(at_x, at_w, at_y) for every product of the sum; `which` operand is the result. */
+static void convolve(const struct geometry *g, int which, const double *x, const double *w, const double *y,
+                     double *out)
+{
+    const int *d = g->d, *k = g->k, *e = g->e, in = g->c / g->groups, per = g->o / g->groups;
+    for (int r = 0; r < g->n * g->o * e[0] * e[1] * e[2]; r++)
+        for (int q = 0; q < in * k[0] * k[1] * k[2]; q++) {
+            int at[3], place[3] = {r / (e[1] * e[2]) % e[0], r / e[2] % e[1], r % e[2]};
+            int tap[3] = {q / (k[1] * k[2]) % k[0], q / k[2] % k[1], q % k[2]}, inside = 1;
+            for (int i = 0; i < 3; i++) {
+                at[i] = place[i] * g->stride[i] + tap[i] * g->dilation[i] - g->padding[i];
+                inside = inside && at[i] >= 0 && at[i] < d[i];
+            }
+            int image = r / (e[0] * e[1] * e[2]) / g->o, o = r / (e[0] * e[1] * e[2]) % g->o;
+            int c = o / per * in + q / (k[0] * k[1] * k[2]);
+            int at_x = (((image * g->c + c) * d[0] + at[0]) * d[1] + at[1]) * d[2] + at[2];
+            int at_w = o * in * k[0] * k[1] * k[2] + q;
+            if (inside && which == OF_X)
+                out[at_x] += w[at_w] * y[r];
+            else if (inside && which == OF_W)
+                out[at_w] += x[at_x] * y[r];
+            else if (inside)
+                out[r] += x[at_x] * w[at_w];
+        }
+}
+
+/* The result from the two others, plus the bias of its channels. */
+static void convolution_reference(const struct geometry *g, int which, const double *a, const double *b,
+                                  const double *bias, double *out)
+{
+    int x = g->n * g->c * g->d[0] * g->d[1] * g->d[2], y = g->n * g->o * g->e[0] * g->e[1] * g->e[2];
+    int w = g->o * g->c / g->groups * g->k[0] * g->k[1] * g->k[2];
+    int count = which == OF_X ? x : which == OF_W ? w : y, channels = which == OF_X ? g->c : g->o;
+    for (int i = 0; i < count; i++)
+        out[i] = bias ? bias[i / (count / (g->n * channels)) % channels] : 0;
+    if (which == OF_X)
+        convolve(g, which, NULL, b, a, out);
+    else if (which == OF_W)
+        convolve(g, which, a, NULL, b, out);
+    else
+        convolve(g, which, a, b, NULL, out);
+}
+
+#define FLOAT(rank, ...)                                                                                               \
+    {                                                                                                                  \
+        SAMPLE_FLOAT, {rank, {__VA_ARGS__}}, -2, 2                                                                     \
+    }
+#define OPTIONS(...) (&(const tape_conv_options){__VA_ARGS__})
+#define ONES                                                                                                           \
+    {                                                                                                                  \
+        1, 1, 1                                                                                                        \
+    }
+#define ZEROS                                                                                                          \
+    {                                                                                                                  \
+        0, 0, 0                                                                                                        \
+    }
+#define LIST(...)                                                                                                      \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
+
+/* CONV(op, label, result, geometry, inputs, their number, call) */
+#define CONVOLUTIONS(CONV)                                                                                             \
+    CONV(conv1d, plain, OF_Y, LIST(2, 2, 3, 1, {1, 1, 5}, {1, 1, 3}, {1, 1, 3}, ONES, ZEROS, ONES),                    \
+         LIST(FLOAT(3, 2, 2, 5), FLOAT(3, 3, 2, 3), FLOAT(1, 3)), 3, tape_conv1d(x[0], x[1], x[2], NULL))              \
+    CONV(conv1d, dilated, OF_Y, LIST(2, 2, 2, 1, {1, 1, 7}, {1, 1, 3}, {1, 1, 3}, {1, 1, 2}, {0, 0, 2}, {1, 1, 3}),    \
+         LIST(FLOAT(3, 2, 2, 7), FLOAT(3, 2, 2, 3)), 2,                                                                \
+         tape_conv1d(x[0], x[1], TAPE_NONE, OPTIONS(.stride = {2}, .padding = {2}, .dilation = {3})))                  \
+    CONV(conv1d, one_image, OF_Y, LIST(1, 2, 2, 1, {1, 1, 4}, {1, 1, 2}, {1, 1, 3}, ONES, ZEROS, ONES),                \
+         LIST(FLOAT(2, 2, 4), FLOAT(3, 2, 2, 2), FLOAT(1, 2)), 3, tape_conv1d(x[0], x[1], x[2], NULL))                 \
+    CONV(conv2d, plain, OF_Y, LIST(2, 2, 2, 1, {1, 4, 3}, {1, 2, 2}, {1, 3, 2}, ONES, ZEROS, ONES),                    \
+         LIST(FLOAT(4, 2, 2, 4, 3), FLOAT(4, 2, 2, 2, 2), FLOAT(1, 2)), 3, tape_conv2d(x[0], x[1], x[2], NULL))        \
+    CONV(conv2d, padded, OF_Y, LIST(1, 2, 3, 1, {1, 4, 4}, {1, 3, 3}, {1, 4, 4}, ONES, {0, 1, 1}, ONES),               \
+         LIST(FLOAT(4, 1, 2, 4, 4), FLOAT(4, 3, 2, 3, 3), FLOAT(1, 3)), 3,                                             \
+         tape_conv2d(x[0], x[1], x[2], OPTIONS(.padding = {1, 1})))                                                    \
+    CONV(conv2d, grouped, OF_Y, LIST(2, 4, 6, 2, {1, 4, 5}, {1, 2, 3}, {1, 4, 3}, {1, 1, 2}, {0, 1, 1}, {1, 2, 1}),    \
+         LIST(FLOAT(4, 2, 4, 4, 5), FLOAT(4, 6, 2, 2, 3), FLOAT(1, 6)), 3,                                             \
+         tape_conv2d(x[0], x[1], x[2], OPTIONS(.stride = {1, 2}, .padding = {1, 1}, .dilation = {2, 1}, .groups = 2))) \
+    CONV(conv2d, uneven, OF_Y, LIST(1, 1, 2, 1, {1, 6, 7}, {1, 2, 2}, {1, 2, 2}, {1, 3, 4}, {0, 0, 1}, {1, 2, 3}),     \
+         LIST(FLOAT(4, 1, 1, 6, 7), FLOAT(4, 2, 1, 2, 2)), 2,                                                          \
+         tape_conv2d(x[0], x[1], TAPE_NONE, OPTIONS(.stride = {3, 4}, .padding = {0, 1}, .dilation = {2, 3})))         \
+    CONV(conv3d, mixed, OF_Y, LIST(1, 2, 2, 1, {3, 3, 4}, {2, 2, 2}, {2, 4, 2}, {1, 1, 2}, {0, 1, 0}, ONES),           \
+         LIST(FLOAT(5, 1, 2, 3, 3, 4), FLOAT(5, 2, 2, 2, 2, 2), FLOAT(1, 2)), 3,                                       \
+         tape_conv3d(x[0], x[1], x[2], OPTIONS(.stride = {1, 1, 2}, .padding = {0, 1, 0})))                            \
+    CONV(conv_transpose1d, plain, OF_X, LIST(2, 3, 2, 1, {1, 1, 6}, {1, 1, 3}, {1, 1, 4}, ONES, ZEROS, ONES),          \
+         LIST(FLOAT(3, 2, 2, 4), FLOAT(3, 2, 3, 3), FLOAT(1, 3)), 3, tape_conv_transpose1d(x[0], x[1], x[2], NULL))    \
+    CONV(conv_transpose1d, strided, OF_X,                                                                              \
+         LIST(1, 2, 2, 1, {1, 1, 9}, {1, 1, 2}, {1, 1, 3}, {1, 1, 4}, {0, 0, 1}, {1, 1, 1}),                           \
+         LIST(FLOAT(2, 2, 3), FLOAT(3, 2, 2, 2), FLOAT(1, 2)), 3,                                                      \
+         tape_conv_transpose1d(x[0], x[1], x[2], OPTIONS(.stride = {4}, .padding = {1}, .output_padding = {1})))       \
+    CONV(conv_transpose1d, spread, OF_X,                                                                               \
+         LIST(1, 1, 1, 1, {1, 1, 9}, {1, 1, 3}, {1, 1, 2}, {1, 1, 2}, {0, 0, 0}, {1, 1, 2}),                           \
+         LIST(FLOAT(3, 1, 1, 2), FLOAT(3, 1, 1, 3)), 2,                                                                \
+         tape_conv_transpose1d(x[0], x[1], TAPE_NONE, OPTIONS(.stride = {2}, .dilation = {2}, .output_padding = {1}))) \
+    CONV(conv_transpose2d, grouped, OF_X,                                                                              \
+         LIST(2, 4, 2, 2, {1, 6, 4}, {1, 3, 2}, {1, 3, 3}, {1, 2, 1}, {0, 1, 0}, {1, 1, 1}),                           \
+         LIST(FLOAT(4, 2, 2, 3, 3), FLOAT(4, 2, 2, 3, 2), FLOAT(1, 4)), 3,                                             \
+         tape_conv_transpose2d(x[0], x[1], x[2],                                                                       \
+                               OPTIONS(.stride = {2, 1}, .padding = {1, 0}, .groups = 2, .output_padding = {1, 0})))   \
+    CONV(conv_transpose3d, small, OF_X, LIST(1, 2, 1, 1, {3, 3, 4}, {2, 2, 2}, {2, 2, 2}, {1, 1, 2}, ZEROS, ONES),     \
+         LIST(FLOAT(5, 1, 1, 2, 2, 2), FLOAT(5, 1, 2, 2, 2, 2), FLOAT(1, 2)), 3,                                       \
+         tape_conv_transpose3d(x[0], x[1], x[2], OPTIONS(.stride = {1, 1, 2})))                                        \
+    CONV(conv_sum, wider, OF_Y, LIST(1, 2, 2, 1, {1, 3, 3}, {1, 2, 2}, {1, 3, 2}, {1, 2, 2}, {0, 1, 0}, {1, 1, 2}),    \
+         LIST(FLOAT(4, 1, 2, 3, 3), FLOAT(4, 2, 2, 2, 2)), 2,                                                          \
+         tape__conv_sum(x[0], x[1], &(const tape__conv_attr){2, 1, {2, 2}, {1, 0}, {1, 2}, {3, 2}}))                   \
+    CONV(conv_input_gradient, strided, OF_X,                                                                           \
+         LIST(1, 2, 2, 1, {1, 5, 4}, {1, 2, 2}, {1, 3, 2}, {1, 2, 2}, {0, 1, 0}, {1, 1, 2}),                           \
+         LIST(FLOAT(4, 1, 2, 3, 2), FLOAT(4, 2, 2, 2, 2)), 2,                                                          \
+         tape__conv_input_gradient(x[0], x[1], &(const tape__conv_attr){2, 1, {2, 2}, {1, 0}, {1, 2}, {5, 4}}))        \
+    CONV(conv_weight_gradient, strided, OF_W,                                                                          \
+         LIST(2, 2, 2, 2, {1, 5, 4}, {1, 2, 2}, {1, 3, 1}, {1, 2, 2}, {0, 1, 0}, {1, 1, 2}),                           \
+         LIST(FLOAT(4, 2, 2, 5, 4), FLOAT(4, 2, 2, 3, 1)), 2,                                                          \
+         tape__conv_weight_gradient(x[0], x[1], &(const tape__conv_attr){2, 2, {2, 2}, {1, 0}, {1, 2}, {2, 2}}))
+
+#define CONV_FUNCTIONS(op, label, result, sizes, inputs, n, call)                                                      \
+    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
+    {                                                                                                                  \
+        return call;                                                                                                   \
+    }                                                                                                                  \
+    static void op##_##label##_reference(const double *const *x, double *y)                                            \
+    {                                                                                                                  \
+        const struct geometry g = sizes;                                                                               \
+        convolution_reference(&g, result, x[0], x[1], n > 2 ? x[2] : NULL, y);                                         \
+    }
+CONVOLUTIONS(CONV_FUNCTIONS)
+#define CONV_ENTRY(op, label, result, sizes, inputs, n, call)                                                          \
+    {#op, #label, n, inputs, op##_##label, op##_##label##_reference, false, 0},
+
+const struct sample samples_conv[] = {
+    CONVOLUTIONS(CONV_ENTRY){NULL, NULL, 0, {{SAMPLE_FLOAT, {0, {0}}, 0, 0}}, NULL, NULL, false, 0},
+};
