@@ -248,7 +248,7 @@ static bool grad(tape__sweep *s, const tape_tensor *ys, uint32_t *slots, int n, 
     swap_outer(s, true);
     mark_wanted(s, top, true);
     bool ok = seed_all(s, ys, slots, n, cotangents);
-    ok = (top < s->floor || tape__sweep_run(s, top)) && ok;
+    ok = tape__sweep_run(s, top) && ok;
     mark_wanted(s, top, false);
     swap_outer(s, false);
     return gather_results(s, ok, out);

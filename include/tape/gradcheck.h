@@ -37,11 +37,9 @@ typedef double tape_curve(void *user, double x);
 TAPE_API double tape_numeric_derivative(tape_curve *f, void *user, double x, const tape_numeric_options *options,
                                         double *error);
 
-/* The program: a tensor computed with ops from n inputs. It must give the same values whenever it gets the same inputs
- * (random draws are repeated for it) and may not reset the tape. Its inputs may not be written. */
-typedef tape_tensor tape_function(void *user, const tape_tensor *x, int n);
-
 /*
+ * The program (a tape_function) may not reset the tape nor write its inputs; random draws are repeated for it.
+ *
  * d fn / d x[input] as an f64 arena tensor: of x[input]'s shape for tape_numeric_gradient(), where fn gives one
  * element; of shape [elements of fn, elements of x[input]] for tape_numeric_jacobian(). *error, unless NULL, receives a
  * tensor of error estimates of the same shape. x[input] must be f32 or f64; other inputs may have any dtype. Null on an

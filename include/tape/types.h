@@ -130,6 +130,10 @@ static inline bool tape_is_none(tape_tensor x)
     return x.generation == 0 && (x.flags & TAPE__FLAG_NONE);
 }
 
+/* A program: a tensor computed with ops from n inputs, for what runs programs (the checker, checkpoints, ...). It must
+ * give the same values whenever it gets the same inputs. */
+typedef tape_tensor tape_function(void *user, const tape_tensor *x, int n);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,29 @@
+/* What ops that run a user's function again share: what the function read, and a record made after the fact. */
+#ifndef TAPE__RECOMPUTE_H
+#define TAPE__RECOMPUTE_H
+
+#include "ops/ops.h"
+
+/* Tensors from before `floor`, and leaves; in an arena block that grows. The first `given` are arguments that the
+ * function sees under other handles: read by its own, such a tensor is listed again. */
+typedef struct tape__reads {
+    tape_tensor *x;
+    int n, capacity, given;
+} tape__reads;
+
+bool tape__reads_add(tape *t, tape__reads *reads, tape_tensor x);
+void tape__reads_free(tape *t, tape__reads *reads);
+
+/* Add what the nodes from `from` on read and did not make: nodes below `floor`, leaves. */
+bool tape__reads_scan(tape *t, tape__reads *reads, uint32_t floor, uint32_t from);
+
+/* Record `op` on reads->x as what made y[0..m-1]: tensors without history that own their blocks, which move to the
+ * record's outputs. attr is copied. */
+bool tape__record_after(tape *t, const tape_custom_op *op, const tape__reads *reads, const void *attr, size_t attr_size,
+                        tape_tensor *y, int m);
+
+/* The binomial schedule: how far to go before the next state is stored, from a stored state with `length` steps ahead
+ * and `states` in all, itself included, that may be stored. */
+int64_t tape__rollout_stride(int64_t length, int states);
+
+#endif
