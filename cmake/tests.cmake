@@ -31,7 +31,7 @@ function(tape_test name)
   endif()
 endfunction()
 
-file(GLOB support CONFIGURE_DEPENDS tests/support/*.c tests/samples_*.c tests/refs.c)
+file(GLOB support CONFIGURE_DEPENDS tests/support/*.c tests/fuzz/*.c tests/samples_*.c tests/refs.c)
 if(support)
   add_library(tape-test-support STATIC EXCLUDE_FROM_ALL ${support})
   target_include_directories(tape-test-support PUBLIC lib tests tests/support)

@@ -68,7 +68,8 @@ static void put_axis(text *out, const tape__node *x, int axis, int64_t offset)
         return;
     }
     int64_t n = layout->size[axis];
-    bool cut = layout->numel > LONG_TENSOR && n > 2 * EDGE + 1;
+    bool is_long = layout->numel > LONG_TENSOR || layout->numel == 0; /* the sizes beside a 0 may be huge */
+    bool cut = is_long && n > 2 * EDGE + 1;
     put(out, "[");
     for (int64_t i = 0; i < n; i++) {
         if (i > 0)

@@ -297,8 +297,8 @@ bool tape__alias_alive(const tape *t, const tape__node *node)
 
 void *tape__scratch(tape *t, size_t bytes)
 {
-    if (bytes > t->scratch_size || !t->scratch) {
-        size_t size = bytes + bytes / 4;
+    if (bytes > t->scratch_size || !t->scratch) { /* for no bytes too: null is an error */
+        size_t size = bytes + bytes / 4 + 64;
         void *scratch = tape__memory_get(&t->memory, size);
         if (!scratch) {
             tape__error(t, TAPE_ERROR_MEMORY, "out of memory for %zu bytes of work space", bytes);

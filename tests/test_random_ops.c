@@ -108,6 +108,14 @@ START_TEST(test_masks_agree)
         ones += c[i];
     }
     ck_assert_int_lt(abs(ones - 300), 60);
+
+    /* On a tape whose work space nothing has needed before. */
+    tape *t = tape_create(NULL), *before = tape_make_current(t);
+    ck_assert_int_eq(tape_numel(tape_rand_bernoulli(TAPE_U8, TAPE_SHAPE(2, 0), 0.3)), 0);
+    ck_assert_int_eq(tape_is_null(tape_rand_bernoulli(TAPE_U8, TAPE_SHAPE(0), 0.3)), false);
+    ck_assert_int_eq(tape_last_status(), TAPE_OK);
+    tape_make_current(before);
+    tape_destroy(t);
 }
 END_TEST
 

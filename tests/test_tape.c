@@ -165,6 +165,11 @@ START_TEST(formats)
     ck_assert_uint_eq(tape_format(x, text, 10), n);
     ck_assert_str_eq(text, "[[1, 2...");
     tape_reset();
+
+    /* As fast as any other, though no memory would hold the sizes without the 0. */
+    tape_format(tape_zeros(TAPE_F32, TAPE_SHAPE((int64_t)1 << 48, 0)), text, sizeof text);
+    ck_assert_str_eq(text, "[[], [], [], ..., [], [], []] f32[281474976710656, 0]");
+    tape_reset();
 }
 END_TEST
 
