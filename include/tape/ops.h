@@ -24,5 +24,6 @@
 #include "tape/ops_random.h"
 #include "tape/ops_reduce.h"
 #include "tape/ops_shape.h"
+#include "tape/ops_spectral.h"
 
 #endif
