@@ -47,6 +47,11 @@ void bench_report_phases(const char *workload, const bench_phases *phases, doubl
 double bench_copy_seconds(float *to, const float *from, int64_t n);
 double bench_peak_flops(void);
 
+/* Run what the filter matches here and at the peers in turns, and report this side's figures and the ratios. False if
+ * this side fails. Peers that were not found print one line each. */
+bool bench_compare(const char *self, const char *filter, int threads);
+void bench_name_missing_peers(void);
+
 /* A workload prints its own figures. They are listed once, in main.c. */
 void bench_w1_scalar(void);
 void bench_w2_vec64(void);

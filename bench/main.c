@@ -33,8 +33,10 @@ static struct {
     regex_t filter;
     FILE *json;
     bool any;
+    bool peers;
+    int threads;
     bool wrong; /* a workload's result failed its check */
-} options;
+} options = {.threads = 1};
 
 static bool matches(const char *name)
 {
@@ -78,10 +80,11 @@ bool bench_check(bool ok, const char *workload, const char *what)
     return ok;
 }
 
-static const char usage[] = "usage: tape-bench [--filter REGEX] [--threads N] [--json FILE] [--list]\n"
+static const char usage[] = "usage: tape-bench [--filter REGEX] [--threads N] [--peers] [--json FILE] [--list]\n"
                             "Runs the workloads and prints one line a figure: workload.metric value unit.\n"
                             "  --filter REGEX  only metrics whose full name the extended regular expression matches\n"
                             "  --threads N     threads that tape may use (default 1)\n"
+                            "  --peers         run the peers that were found too, in turns, and print ratios\n"
                             "  --json FILE     where the same figures go as JSON (default: beside the program)\n"
                             "  --list          print the names of the workloads\n";
 
@@ -106,6 +109,10 @@ static int parse(int argc, char **argv)
                 puts(workloads[w].name);
             exit(EXIT_SUCCESS);
         }
+        if (strcmp(option, "--peers") == 0) {
+            options.peers = true;
+            continue;
+        }
         if (strcmp(option, "--filter") && strcmp(option, "--threads") && strcmp(option, "--json"))
             return fail("unknown option %s", option);
         if (!value)
@@ -123,12 +130,29 @@ static int parse(int argc, char **argv)
             long n = strtol(value, &end, 10);
             if (*end || end == value || n < 1 || n > 256 || tape_threads((int)n) != TAPE_OK)
                 return fail("--threads %s: not a number from 1 to 256", value);
+            options.threads = (int)n;
         } else if (!(options.json = fopen(value, "w"))) {
             fprintf(stderr, "tape-bench: %s: %s\n", value, strerror(errno));
             return 1;
         }
     }
     return 0;
+}
+
+/* What the processes are to run: the filter up to where it may go into the last part of a name, which differs. */
+static bool compare(const char *self, const char *workload)
+{
+    static const char *const ends[] = {".ratio", "\\.ratio", ".min", "\\.min", ".median", "\\.median"};
+    char filter[256];
+    snprintf(filter, sizeof filter, "%s", filter_text);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char *end = strstr(filter, ends[i]);
+        if (end)
+            *end = 0;
+    }
+    if (strncmp(filter + (filter[0] == '^'), workload, strlen(workload)) != 0)
+        snprintf(filter, sizeof filter, "^%s[.]", workload);
+    return bench_compare(self, filter, options.threads);
 }
 
 int main(int argc, char **argv)
@@ -140,9 +164,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "tape-bench: %s: %s; no JSON is written\n", TAPE_BENCH_JSON, strerror(errno));
     if (options.json)
         fputs("{", options.json);
+    if (options.peers)
+        bench_name_missing_peers();
     for (size_t w = 0; w < sizeof workloads / sizeof *workloads; w++)
-        if (bench_wants(workloads[w].name))
+        if (bench_wants(workloads[w].name) && !options.peers)
             workloads[w].run();
+        else if (bench_wants(workloads[w].name))
+            options.wrong |= !compare(argv[0], workloads[w].name);
     if (tape_last_status() != TAPE_OK) {
         fprintf(stderr, "tape-bench: %s\n", tape_message());
         status = 1;

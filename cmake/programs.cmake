@@ -39,4 +39,21 @@ if(TAPE_BUILD_BENCH)
   target_compile_definitions(tape-bench PRIVATE TAPE_BENCH_JSON="${TAPE_PROGRAM_DIR}/tape-bench.json"
     TAPE_BENCH_ONE="$<TARGET_FILE:tape-bench-one>" TAPE_BENCH_STATIC="$<TARGET_FILE:tape-bench-static>"
     TAPE_BENCH_SHARED="$<TARGET_FILE:tape-bench-shared>")
+
+  # Other libraries beside tape, each a program of its own that is built where the library is found.
+  if(TAPE_BENCH_PEERS)
+    include(cmake/peers.cmake)
+  endif()
+  add_custom_target(tape-bench-peers)
+  foreach(peer libtorch openblas)
+    string(TOUPPER ${peer} name)
+    set(program "")
+    if(TARGET tape-bench-${peer})
+      set(program $<TARGET_FILE:tape-bench-${peer}>)
+      set_target_properties(tape-bench-${peer} PROPERTIES EXCLUDE_FROM_ALL ON
+        RUNTIME_OUTPUT_DIRECTORY ${TAPE_PROGRAM_DIR})
+      add_dependencies(tape-bench-peers tape-bench-${peer})
+    endif()
+    target_compile_definitions(tape-bench PRIVATE TAPE_BENCH_${name}="${program}")
+  endforeach()
 endif()

@@ -1,0 +1,117 @@
+/* --peers: runs tape's workloads and a peer's in turns, each in a process of its own, and prints what one takes beside
+ * the other. Knows how lines are written and where the peers lie, no workload. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+
+enum { ROUNDS = 3, MOST = 512 };
+
+/* The best that one side has reached, by name: least times, greatest rates. */
+typedef struct figure {
+    char name[96], unit[16];
+    double best;
+} figure;
+
+typedef struct figures {
+    int n;
+    figure of[MOST];
+} figures;
+
+static const struct peer {
+    const char *name, *program; /* "" where it was not built */
+} peers[] = {{"libtorch", TAPE_BENCH_LIBTORCH}, {"openblas", TAPE_BENCH_OPENBLAS}};
+enum { PEERS = sizeof peers / sizeof *peers };
+
+static bool is_rate(const char *unit)
+{
+    return strchr(unit, '/') != NULL;
+}
+
+static figure *find(figures *all, const char *name)
+{
+    for (int i = 0; i < all->n; i++)
+        if (strcmp(all->of[i].name, name) == 0)
+            return &all->of[i];
+    return NULL;
+}
+
+static void keep(figures *all, const figure *seen)
+{
+    figure *known = find(all, seen->name);
+    if (!known && all->n < MOST)
+        all->of[all->n++] = *seen;
+    else if (known && (is_rate(seen->unit) ? seen->best > known->best : seen->best < known->best))
+        known->best = seen->best;
+}
+
+/* Run a program of either side and keep the figures that it prints; false if it fails. */
+static bool run(const char *program, const char *filter, int threads, figures *all)
+{
+    char command[1024], line[256];
+    snprintf(command, sizeof command, "'%s' --filter '%s' --threads %d --json /dev/null", program, filter, threads);
+    FILE *lines = popen(command, "r");
+    if (!lines)
+        return false;
+    while (fgets(line, sizeof line, lines)) {
+        figure seen;
+        if (sscanf(line, "%95s %lf %15s", seen.name, &seen.best, seen.unit) == 3)
+            keep(all, &seen);
+    }
+    return pclose(lines) == 0;
+}
+
+/* "w1_scalar.total.min" becomes "w1_scalar", "total.ratio.libtorch"; medians and figures of one side alone nothing. */
+static void report_ratio(const figure *own, const figure *other, const char *peer)
+{
+    char workload[96], metric[160];
+    snprintf(workload, sizeof workload, "%s", own->name);
+    char *first = strchr(workload, '.'), *last = strrchr(workload, '.');
+    if (!first || (strcmp(last, ".min") != 0 && strcmp(last, ".gflops") != 0))
+        return;
+    *last = *first = 0;
+    snprintf(metric, sizeof metric, "%s.ratio.%s", first + 1, peer);
+    bench_report(workload, metric, is_rate(own->unit) ? own->best / other->best : other->best / own->best, "x");
+}
+
+static void report(figures *own, figures *others)
+{
+    for (int i = 0; i < own->n; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "%s", own->of[i].name);
+        char *metric = strchr(name, '.');
+        if (!metric)
+            continue;
+        *metric = 0;
+        bench_report(name, metric + 1, own->of[i].best, own->of[i].unit);
+        for (int p = 0; p < PEERS; p++) {
+            const figure *other = find(&others[p], own->of[i].name);
+            if (other)
+                report_ratio(&own->of[i], other, peers[p].name);
+        }
+    }
+}
+
+void bench_name_missing_peers(void)
+{
+    for (int p = 0; p < PEERS; p++)
+        if (!*peers[p].program)
+            printf("# %s: not found when this was configured, skipped\n", peers[p].name);
+}
+
+bool bench_compare(const char *self, const char *filter, int threads)
+{
+    figures *all = calloc(1 + PEERS, sizeof *all);
+    bool ok = all != NULL;
+    for (int r = 0; r < ROUNDS && ok; r++) {
+        ok = run(self, filter, threads, &all[0]);
+        for (int p = 0; p < PEERS && ok; p++)
+            if (*peers[p].program && !run(peers[p].program, filter, threads, &all[1 + p]))
+                fprintf(stderr, "tape-bench: %s failed\n", peers[p].program);
+    }
+    if (ok)
+        report(&all[0], &all[1]);
+    free(all);
+    return ok;
+}
