@@ -307,7 +307,7 @@ static bool conv_forward(tape__call *call)
     const tape__layout *x = call->in[0]->layout, *w = call->in[1]->layout;
     int64_t size[AXES];
     for (int64_t i = 0; i < attr.axes; i++) {
-        int64_t in = x->size[x->rank - attr.axes + i] + 2 * attr.padding[i], reach;
+        int64_t in = x->size[x->rank - attr.axes + i] + 2 * attr.padding[i], reach = 0;
         if (!reach_of(call->t, &attr, w, i, &reach))
             return false;
         if (reach >= in)
@@ -327,7 +327,7 @@ static bool transpose_forward(tape__call *call)
     const tape__layout *x = call->in[0]->layout, *w = call->in[1]->layout;
     int64_t size[AXES];
     for (int64_t i = 0; i < attr.axes; i++) {
-        int64_t in = x->size[x->rank - attr.axes + i], reach, spread;
+        int64_t in = x->size[x->rank - attr.axes + i], reach = 0, spread;
         int64_t most = attr.stride[i] > attr.dilation[i] ? attr.stride[i] : attr.dilation[i];
         if (!check_range(call->t, "output_padding", options->output_padding[i], 0, (int)most - 1) ||
             !reach_of(call->t, &attr, w, i, &reach))
