@@ -74,7 +74,10 @@ said 1 'cut.safetensors' "$tape" train --model cut.safetensors
 said 1 'none of sgd' "$tape" train --optimizer magic --output x
 said 1 'other layers' "$tape" train --model run0/model.safetensors --hidden 12 --output x
 touch file
-said 1 'file: ' "$tape" train --epochs 1 --output file
+said 1 'file: exists and is not a directory' "$tape" train --epochs 1 --output file
+# The command that the end suggests can be pasted into a shell, whatever the directory is called.
+"$tape" train --epochs 1 --hidden 4 --output "it's here" >out.txt
+eval "$(sed -n 's/^next  *//p' out.txt)" >predicted.txt || die "the suggested command fails: $(grep '^next' out.txt)"
 if [ -e /dev/full ] && "$tape" --version >/dev/full 2>err.txt; then die "a full standard output went unnoticed"; fi
 # A full disk while saving: one line, and the model that was there is still there.
 cp -r run0 full

@@ -12,7 +12,9 @@ int make_directory(const char *path)
     struct stat status;
     if (mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode)))
         return EXIT_OK;
-    return failure("%s: %s", path, strerror(errno));
+    if (errno == EEXIST)
+        return failure("%s: exists and is not a directory", path);
+    return failure("%s: cannot create the directory: %s", path, strerror(errno));
 }
 
 char *join_words(int argc, char **argv)

@@ -149,6 +149,20 @@ static void print_confusion(const tape_confusion *c)
     printf("\n\n");
 }
 
+/* As one word of a shell's command line. */
+static void print_word(const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
+    if (word[strspn(word, plain)] == '\0') {
+        fputs(word, stdout);
+        return;
+    }
+    putchar('\'');
+    for (; *word; word++)
+        *word == '\'' ? fputs("'\\''", stdout) : putchar(*word);
+    putchar('\'');
+}
+
 static void print_end(const run *r)
 {
     const report_epoch *last = &r->report.epochs[r->report.epoch_count - 1];
@@ -160,8 +174,15 @@ static void print_end(const run *r)
     printf("test accuracy %.2f %%\n", 100 * r->report.final_accuracy);
     printf("model      %s\n", r->model_path);
     printf("report     %s\n", r->report_path);
-    printf("next       %s predict --model %s%s%s\n", program_name, r->model_path, r->options.data ? " --data " : "",
-           r->options.data ? r->options.data : "");
+    printf("next       ");
+    print_word(program_name);
+    printf(" predict --model ");
+    print_word(r->model_path);
+    if (r->options.data) {
+        printf(" --data ");
+        print_word(r->options.data);
+    }
+    putchar('\n');
 }
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
