@@ -99,11 +99,6 @@ tape_tensor tape_ones_like(tape_tensor x)
     return full_like("ones_like", x, 1);
 }
 
-tape_tensor tape__zeros_for(tape_tensor x)
-{
-    return full_like("zeros", x, 0);
-}
-
 /* x[i] = start + i step; every element from i itself, so that errors do not add up. */
 static tape_tensor ramp(const char *name, tape_dtype dtype, int64_t count, double start, double step, double end)
 {

@@ -1,13 +1,11 @@
 /* Ops that act on the adjoint alone, and the frame around composite ops. */
+#include "check.h"
 #include "ops.h"
 
 bool tape__scale_gradient_forward(tape__call *call)
 {
     const tape__layout *x = call->in[0]->layout;
-    if (call->in[0]->dtype > TAPE_F64)
-        return tape__error(call->t, TAPE_ERROR_DTYPE, "argument 1 is %s, not f32 or f64",
-                           tape_dtype_name((tape_dtype)call->in[0]->dtype));
-    return tape__output_view(call, 0, x->rank, x->size, x->stride) != NULL;
+    return tape__check_float(call->t, call->in[0]) && tape__output_view(call, 0, x->rank, x->size, x->stride);
 }
 
 void tape__scale_gradient_vjp(tape__vjp *v)

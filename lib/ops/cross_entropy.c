@@ -82,8 +82,8 @@ static bool check_shapes(tape *t, const tape__node *x, const tape__node *target,
     int64_t rows[TAPE_MAX_RANK];
     if (x->layout->rank == 0)
         return tape__error(t, TAPE_ERROR_SHAPE, "expects an axis of classes, got a scalar");
-    if (x->dtype != TAPE_F32 && x->dtype != TAPE_F64)
-        return tape__error(t, TAPE_ERROR_DTYPE, "expects f32 or f64, got %s", tape_dtype_name(x->dtype));
+    if (!tape__check_float(t, x))
+        return false;
     if (target->dtype != TAPE_I32 && target->dtype != TAPE_I64)
         return tape__error(t, TAPE_ERROR_DTYPE, "expects classes as i32 or i64, got %s",
                            tape_dtype_name(target->dtype));

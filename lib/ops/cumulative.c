@@ -16,8 +16,8 @@ static bool scan_forward(tape__call *call, tape__scan_kind kind)
     int axis;
     if (!tape__check_float(call->t, x) || !tape__check_axis_or_scalar(call->t, attr->axis, x->layout, &axis))
         return false;
-    tape__split split = tape__split_at(x->layout, axis);
-    tape__scan s = {kind, attr->reverse != 0, split.outer, split.n, split.inner, NULL, NULL, NULL};
+    tape__axis_cut cut = tape__cut_at(x->layout, axis);
+    tape__scan s = {kind, attr->reverse != 0, cut.outer, cut.n, cut.inner, NULL, NULL, NULL};
     s.x = tape__dense_data(call->t, x);
     s.a = call->n_in > 1 ? tape__dense_data(call->t, call->in[0]) : s.x;
     tape__node *y = s.x && s.a ? tape__output(call, x->dtype, x->layout->rank, x->layout->size) : NULL;
@@ -156,8 +156,8 @@ bool tape__cummax_forward(tape__call *call)
     if (!tape__check_float(call->t, x) ||
         !tape__check_axis_or_scalar(call->t, *(const int64_t *)call->attr, x->layout, &axis))
         return false;
-    tape__split split = tape__split_at(x->layout, axis);
-    tape__scan s = {.outer = split.outer, .n = split.n, .inner = split.inner};
+    tape__axis_cut cut = tape__cut_at(x->layout, axis);
+    tape__scan s = {.outer = cut.outer, .n = cut.n, .inner = cut.inner};
     s.x = tape__dense_data(call->t, x);
     tape__node *y = s.x ? tape__output(call, x->dtype, x->layout->rank, x->layout->size) : NULL;
     tape__node *index = y ? tape__output(call, TAPE_I64, x->layout->rank, x->layout->size) : NULL;

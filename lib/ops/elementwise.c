@@ -2,6 +2,7 @@
  */
 #include <string.h>
 
+#include "check.h"
 #include "kernels/any/ewise_driver.h"
 #include "ops.h"
 
@@ -33,21 +34,6 @@ static bool resolve(tape *t, operands *o, const tape_tensor *x)
             return false;
     for (int i = 0; i < o->n; i++)
         o->node[i] = tape__at(t, o->slot[i]);
-    return true;
-}
-
-/* Inputs from `first` on have one dtype, at most `highest`. */
-static bool check_dtypes(tape *t, const operands *o, int first, int highest)
-{
-    tape_dtype dtype = o->node[first]->dtype;
-    for (int i = first; i < o->n; i++) {
-        if (o->node[i]->dtype > highest)
-            return tape__error(t, TAPE_ERROR_DTYPE, "argument %d is %s, not f32 or f64", i + 1,
-                               tape_dtype_name(o->node[i]->dtype));
-        if (o->node[i]->dtype != dtype)
-            return tape__error(t, TAPE_ERROR_DTYPE, "dtypes %s and %s differ: cast one of them", tape_dtype_name(dtype),
-                               tape_dtype_name(o->node[i]->dtype));
-    }
     return true;
 }
 
@@ -146,7 +132,8 @@ static tape_tensor run(int op, const tape_tensor *x, int n, const double *params
         return TAPE_NULL;
     operands o;
     o.n = n;
-    if (!resolve(t, &o, x) || !check_dtypes(t, &o, row->kind == TAPE__KIND_WHERE, TAPE_F64) || !broadcast(t, &o))
+    if (!resolve(t, &o, x) || !tape__check_dtypes(t, o.node, row->kind == TAPE__KIND_WHERE, n, TAPE_F64) ||
+        !broadcast(t, &o))
         return TAPE_NULL;
     if (row->kind == TAPE__KIND_WHERE && o.node[0]->dtype != TAPE_U8) {
         tape__error(t, TAPE_ERROR_DTYPE, "the condition is %s, not u8", tape_dtype_name(o.node[0]->dtype));
@@ -286,7 +273,7 @@ static tape_tensor run_mask(int op, int mask, const tape_tensor *x, int n)
         return TAPE_NULL;
     operands o;
     o.n = n;
-    if (!resolve(t, &o, x) || !check_dtypes(t, &o, 0, TAPE_U8) || !broadcast(t, &o))
+    if (!resolve(t, &o, x) || !tape__check_dtypes(t, o.node, 0, n, TAPE_U8) || !broadcast(t, &o))
         return TAPE_NULL;
     uint32_t slot;
     tape__node *y = tape__new_tensor(t, TAPE_U8, o.rank, o.size, &slot);

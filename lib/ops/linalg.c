@@ -1,6 +1,7 @@
 /* Matrix products as ops: shapes, batches and derivatives. The arithmetic is the kernels'. */
 #include <string.h>
 
+#include "check.h"
 #include "kernels/any/gemm_driver.h"
 #include "ops.h"
 
@@ -14,20 +15,6 @@ typedef struct product {
     int64_t a_stride[TAPE_MAX_RANK], b_stride[TAPE_MAX_RANK], c_stride[TAPE_MAX_RANK];
     tape__gemm gemm;
 } product;
-
-static bool check_floats(tape__call *call)
-{
-    const tape__node *a = call->in[0];
-    for (int i = 0; i < call->n_in; i++) {
-        if (call->in[i]->dtype > TAPE_F64)
-            return tape__error(call->t, TAPE_ERROR_DTYPE, "argument %d is %s, not f32 or f64", i + 1,
-                               tape_dtype_name((tape_dtype)call->in[i]->dtype));
-        if (call->in[i]->dtype != a->dtype)
-            return tape__error(call->t, TAPE_ERROR_DTYPE, "dtypes %s and %s differ: cast one of them",
-                               tape_dtype_name((tape_dtype)a->dtype), tape_dtype_name((tape_dtype)call->in[i]->dtype));
-    }
-    return true;
-}
 
 /* The strides of a leading axis of `x`, 0 where it is stretched. */
 static void leading_strides(const tape__layout *x, const product *p, int64_t *stride)
@@ -107,7 +94,7 @@ static bool multiply(tape *t, product *p, void *c)
 bool tape__matmul_forward(tape__call *call)
 {
     product p = {.gemm.dtype = (tape_dtype)call->in[0]->dtype};
-    if (!check_floats(call) || !plan(call, &p))
+    if (!tape__check_dtypes(call->t, call->in, 0, call->n_in, TAPE_F64) || !plan(call, &p))
         return false;
     int rank = p.rank;
     int64_t size[TAPE_MAX_RANK + 2];
@@ -169,7 +156,7 @@ static bool linear_shapes_fit(const tape__call *call)
 bool tape__linear_forward(tape__call *call)
 {
     const tape__node *x = call->in[0], *w = call->in[1], *bias = call->n_in > 2 ? call->in[2] : NULL;
-    if (!check_floats(call))
+    if (!tape__check_dtypes(call->t, call->in, 0, call->n_in, TAPE_F64))
         return false;
     if (!linear_shapes_fit(call))
         return tape__error(call->t, TAPE_ERROR_SHAPE, "x %s, weight %s, bias %s: needs [..., in], [out, in] and [out]",

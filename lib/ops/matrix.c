@@ -3,24 +3,12 @@
 
 #include <string.h>
 
-static bool check_dtypes(tape__call *call)
-{
-    for (int i = 0; i < call->n_in; i++) {
-        tape_dtype dtype = (tape_dtype)call->in[i]->dtype, first = (tape_dtype)call->in[0]->dtype;
-        if (dtype > TAPE_F64)
-            return tape__error(call->t, TAPE_ERROR_DTYPE, "argument %d is %s, not f32 or f64", i + 1,
-                               tape_dtype_name(dtype));
-        if (dtype != first)
-            return tape__error(call->t, TAPE_ERROR_DTYPE, "dtypes %s and %s differ: cast one of them",
-                               tape_dtype_name(first), tape_dtype_name(dtype));
-    }
-    return true;
-}
+#include "check.h"
 
 bool tape__stack_plan(tape__call *call, const int *trailing, tape__stack *stack)
 {
     int lead[TAPE__STACK_INPUTS] = {0};
-    if (!check_dtypes(call))
+    if (!tape__check_dtypes(call->t, call->in, 0, call->n_in, TAPE_F64))
         return false;
     stack->rank = 0;
     for (int i = 0; i < call->n_in; i++) {

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "check.h"
 #include "kernels/kernels.h"
 #include "kernels/norm.h"
 
@@ -13,9 +14,8 @@ static bool cut_rows(tape__call *call, const tape__node *x, int64_t *rows, int64
 {
     const tape__norm_attr *attr = call->attr;
     const tape__layout *layout = x->layout;
-    if (x->dtype != TAPE_F32 && x->dtype != TAPE_F64)
-        return tape__error(call->t, TAPE_ERROR_DTYPE, "expects f32 or f64, got %s",
-                           tape_dtype_name((tape_dtype)x->dtype));
+    if (!tape__check_float(call->t, x))
+        return false;
     if (attr->trailing < 1 || attr->trailing > layout->rank)
         return tape__error(call->t, TAPE_ERROR_ARGUMENT, "trailing must be from 1 to the rank of %s, got %d",
                            TAPE__LAYOUT_TEXT(layout), attr->trailing);

@@ -89,7 +89,4 @@ tape_tensor tape__ewise_local_derivative(int ewise, int i, const tape_tensor *x,
 /* Sum x down to `shape`, which broadcasts to x's shape: what an adjoint goes through where an input was stretched. */
 tape_tensor tape__sum_to(tape_tensor x, tape_shape shape);
 
-/* For a VJP of a partial region (slice, gather, ...): zeros of x's shape that the VJP may add into. */
-tape_tensor tape__zeros_for(tape_tensor x);
-
 #endif

@@ -14,18 +14,6 @@ tape_tensor tape__reduce_run(int op, tape_tensor x, tape_axes axes, bool keep_di
     return tape__run(op, &x, 1, &attr, sizeof attr);
 }
 
-tape__axis_cut tape__cut_at(const tape__layout *layout, int axis)
-{
-    tape__axis_cut cut = {1, layout->rank ? layout->size[axis] : 1, 1};
-    for (int i = 0; i < layout->rank; i++) {
-        if (i < axis)
-            cut.outer *= layout->size[i];
-        if (i > axis)
-            cut.inner *= layout->size[i];
-    }
-    return cut;
-}
-
 /* The sizes without the masked axes, or with 1 in their place. */
 static int reduced_shape(const tape__layout *x, unsigned mask, bool keep_dims, int64_t size[TAPE_MAX_RANK])
 {
@@ -44,10 +32,8 @@ tape__node *tape__reduce_output(tape__call *call, tape_dtype dtype, tape__split 
     const tape__reduce_attr *attr = call->attr;
     unsigned mask;
     int64_t size[TAPE_MAX_RANK];
-    if (x->dtype != TAPE_F32 && x->dtype != TAPE_F64) {
-        tape__error(call->t, TAPE_ERROR_DTYPE, "expects f32 or f64, got %s", tape_dtype_name((tape_dtype)x->dtype));
+    if (!tape__check_float(call->t, x))
         return NULL;
-    }
     if (!tape__axes_mask(attr->axes, x->layout->rank, &mask)) {
         tape__error(call->t, TAPE_ERROR_ARGUMENT, "an axis is given twice or out of range for shape %s",
                     TAPE__LAYOUT_TEXT(x->layout));

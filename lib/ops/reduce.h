@@ -2,6 +2,7 @@
 #ifndef TAPE__OPS_REDUCE_H
 #define TAPE__OPS_REDUCE_H
 
+#include "check.h"
 #include "kernels/reduce.h"
 #include "ops.h"
 
@@ -11,13 +12,6 @@ typedef struct tape__reduce_attr {
     int32_t keep_dims;
     double number;
 } tape__reduce_attr;
-
-/* The elements of a dense tensor as outer x n x inner, n being the size of one axis; a scalar is 1 x 1 x 1. */
-typedef struct tape__axis_cut {
-    int64_t outer, n, inner;
-} tape__axis_cut;
-
-tape__axis_cut tape__cut_at(const tape__layout *layout, int axis);
 
 tape_tensor tape__reduce_run(int op, tape_tensor x, tape_axes axes, bool keep_dims, double number);
 

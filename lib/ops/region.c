@@ -1,4 +1,4 @@
-/* Regions put back into zeros and taken out again, and the checks of axes. Does not know which views there are. */
+/* Regions put back into zeros and taken out again. Does not know which views there are. */
 #include "region.h"
 
 #include <string.h>
@@ -86,35 +86,4 @@ void tape__take_region_vjp(tape__vjp *v)
     tape_shape shape = tape_shape_of(v->x[0]);
     tape__into(v, 0);
     v->gx[0] = tape__place_region(v->gy[0], &attr->region, shape);
-}
-
-/* ---- checks ------------------------------------------------------------------------------------------------------ */
-
-bool tape__check_axis(tape *t, int64_t axis, const tape__layout *layout, int *out)
-{
-    *out = axis < -TAPE_MAX_RANK || axis >= TAPE_MAX_RANK ? -1 : tape__axis((int)axis, layout->rank);
-    return *out >= 0 || tape__error(t, TAPE_ERROR_ARGUMENT, "axis %lld is out of range for %s", (long long)axis,
-                                    TAPE__LAYOUT_TEXT(layout));
-}
-
-bool tape__check_axis_or_scalar(tape *t, int64_t axis, const tape__layout *layout, int *out)
-{
-    *out = 0;
-    return (layout->rank == 0 && (axis == 0 || axis == -1)) || tape__check_axis(t, axis, layout, out);
-}
-
-bool tape__check_float(tape *t, const tape__node *x)
-{
-    return x->dtype <= TAPE_F64 ||
-           tape__error(t, TAPE_ERROR_DTYPE, "expects f32 or f64, got %s", tape_dtype_name(x->dtype));
-}
-
-tape__split tape__split_at(const tape__layout *layout, int axis)
-{
-    tape__split split = {1, layout->rank ? layout->size[axis] : 1, 1};
-    for (int i = 0; i < axis; i++)
-        split.outer *= layout->size[i];
-    for (int i = axis + 1; i < layout->rank; i++)
-        split.inner *= layout->size[i];
-    return split;
 }

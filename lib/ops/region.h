@@ -2,6 +2,7 @@
 #ifndef TAPE__REGION_H
 #define TAPE__REGION_H
 
+#include "ops/check.h"
 #include "ops/ops.h"
 
 /* Where a view's elements lie in a tensor, in elements from its first. Elements may coincide (unfold). */
@@ -30,19 +31,5 @@ tape_tensor tape__place_rows(tape_tensor g, tape_tensor index, int axis, int64_t
 /* The indices of an i32 or i64 tensor, contiguous and each in 0 ... n-1 or equal to `skip`; NULL after an error. With
  * `wrap` negative ones count from the end. Valid until the op ends or asks again. */
 const int64_t *tape__check_index(tape *t, const tape__node *index, int64_t n, int64_t skip, bool wrap);
-
-/* Resolve a possibly negative axis of `layout`, or say that it is out of range. A scalar counts as rank 1 for
- * tape__check_axis_or_scalar(), as PyTorch has it where an op works along an axis. */
-bool tape__check_axis(tape *t, int64_t axis, const tape__layout *layout, int *out);
-bool tape__check_axis_or_scalar(tape *t, int64_t axis, const tape__layout *layout, int *out);
-
-/* False, with an error, for a dtype that is neither f32 nor f64. */
-bool tape__check_float(tape *t, const tape__node *x);
-
-/* A dense tensor seen around one axis: element (o, i, k) is at (o * n + i) * inner + k. A scalar is 1 x 1 x 1. */
-typedef struct tape__split {
-    int64_t outer, n, inner;
-} tape__split;
-tape__split tape__split_at(const tape__layout *layout, int axis);
 
 #endif

@@ -41,8 +41,8 @@ static bool take_rows(tape__call *call, int64_t wanted, int64_t skip, bool flat)
     tape__node *y = data ? tape__output(call, x->dtype, rank, size) : NULL;
     if (!y)
         return false;
-    tape__split split = tape__split_at(layout, axis);
-    tape__rows rows = {split.outer, split.n, split.inner, places->numel, skip, index};
+    tape__axis_cut cut = tape__cut_at(layout, axis);
+    tape__rows rows = {cut.outer, cut.n, cut.inner, places->numel, skip, index};
     tape__rows_take(&rows, tape_dtype_size(x->dtype), data, y->data);
     return true;
 }
@@ -85,18 +85,18 @@ bool tape__place_rows_forward(tape__call *call)
         return tape__error(call->t, TAPE_ERROR_MEMORY, "out of memory");
     if (!tape__check_float(call->t, g) || !tape__check_axis(call->t, attr->axis, table, &axis))
         return false;
-    tape__split split = tape__split_at(table, axis);
+    tape__axis_cut cut = tape__cut_at(table, axis);
     const tape__layout *places = call->in[1]->layout;
     int64_t numel;
-    if (!tape__mul_size(split.outer * split.inner, places->numel, &numel) || numel != g->layout->numel)
+    if (!tape__mul_size(cut.outer * cut.inner, places->numel, &numel) || numel != g->layout->numel)
         return tape__error(call->t, TAPE_ERROR_SHAPE, "%s are no rows of %s at %s", TAPE__LAYOUT_TEXT(g->layout),
                            TAPE__LAYOUT_TEXT(table), TAPE__LAYOUT_TEXT(places));
-    const int64_t *index = tape__check_index(call->t, call->in[1], split.n, attr->skip, false);
+    const int64_t *index = tape__check_index(call->t, call->in[1], cut.n, attr->skip, false);
     const void *data = index ? tape__dense_data(call->t, g) : NULL;
     tape__node *y = data ? tape__zeros_output(call, g->dtype, table->rank, table->size) : NULL;
     if (!y)
         return false;
-    tape__rows rows = {split.outer, split.n, split.inner, places->numel, attr->skip, index};
+    tape__rows rows = {cut.outer, cut.n, cut.inner, places->numel, attr->skip, index};
     tape__rows_add(&rows, g->dtype, y->data, data);
     return true;
 }

@@ -16,9 +16,8 @@ static bool checked_cut(tape__call *call, tape__softmax_shape *cut)
     const tape__node *x = call->in[0];
     int32_t given = *(const int32_t *)call->attr;
     int axis = tape__axis(given, x->layout->rank ? x->layout->rank : 1);
-    if (x->dtype != TAPE_F32 && x->dtype != TAPE_F64)
-        return tape__error(call->t, TAPE_ERROR_DTYPE, "expects f32 or f64, got %s",
-                           tape_dtype_name((tape_dtype)x->dtype));
+    if (!tape__check_float(call->t, x))
+        return false;
     if (axis < 0)
         return tape__error(call->t, TAPE_ERROR_ARGUMENT, "axis %d is out of range for shape %s", given,
                            TAPE__LAYOUT_TEXT(x->layout));

@@ -14,18 +14,18 @@ bool tape__sort_forward(tape__call *call)
     int axis;
     if (!tape__check_axis_or_scalar(call->t, attr->axis, x->layout, &axis))
         return false;
-    tape__split split = tape__split_at(x->layout, axis);
+    tape__axis_cut cut = tape__cut_at(x->layout, axis);
     const unsigned char *data = tape__dense_data(call->t, x);
     tape__node *y = data ? tape__output(call, x->dtype, x->layout->rank, x->layout->size) : NULL;
     tape__node *index = y ? tape__output(call, TAPE_I64, x->layout->rank, x->layout->size) : NULL;
-    void *work = index ? tape__scratch(call->t, tape__sort_work(split.n) + 1) : NULL;
+    void *work = index ? tape__scratch(call->t, tape__sort_work(cut.n) + 1) : NULL;
     if (!work)
         return false;
     size_t item = tape_dtype_size(x->dtype);
-    for (int64_t o = 0; o < split.outer; o++)
-        for (int64_t k = 0; k < split.inner; k++) {
-            int64_t at = o * split.n * split.inner + k;
-            tape__sort_line(x->dtype, attr->descending != 0, split.n, split.inner, data + (size_t)at * item,
+    for (int64_t o = 0; o < cut.outer; o++)
+        for (int64_t k = 0; k < cut.inner; k++) {
+            int64_t at = o * cut.n * cut.inner + k;
+            tape__sort_line(x->dtype, attr->descending != 0, cut.n, cut.inner, data + (size_t)at * item,
                             (unsigned char *)y->data + (size_t)at * item, (int64_t *)index->data + at, work);
         }
     return true;
