@@ -393,6 +393,10 @@ tape_status tape_set_requires_grad(tape_tensor x, bool on)
     tape__leaf *leaf = leaf_for("set_requires_grad", x);
     if (!leaf)
         return tape_last_status();
+    if (on && leaf->is_gradient) {
+        tape__error(tape__tls, TAPE_ERROR_STATE, "a gradient has no gradient of its own: tape_keep() it first");
+        return TAPE_ERROR_STATE;
+    }
     if (on && leaf->dtype > TAPE_F64)
         return tape__error(tape__tls, TAPE_ERROR_DTYPE, "gradients need f32 or f64, got %s",
                            tape_dtype_name(leaf->dtype))

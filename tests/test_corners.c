@@ -249,6 +249,40 @@ START_TEST(test_error_of_no_current_tape)
 }
 END_TEST
 
+START_TEST(test_gradient_of_a_gradient)
+{
+    tape_tensor x = param(2, D(3, 5));
+    ck_assert_int_eq(tape_backward(tape_sum(x, TAPE_ALL, false)), TAPE_OK);
+    ck_assert_int_eq(tape_set_requires_grad(tape_gradient(x), true), TAPE_ERROR_STATE);
+    tape_reset();
+    tape_free(x);
+}
+END_TEST
+
+/* ---- no elements --------------------------------------------------------------------------------------------- */
+
+START_TEST(test_many_empty_rows)
+{
+    char text[128];
+    tape_tensor x = tape_zeros(TAPE_F32, TAPE_SHAPE((int64_t)1 << 50, 0));
+    ck_assert_uint_gt(tape_format(x, text, sizeof text), 0);
+    ck_assert_str_eq(text, "[[], [], [], ..., [], [], []] f32[1125899906842624, 0]");
+    tape_reset();
+}
+END_TEST
+
+/* The first use of an op's work space asks for none of it. */
+START_TEST(test_empty_batch_on_a_fresh_tape)
+{
+    tape *fresh = tape_create(NULL), *before = tape_make_current(fresh);
+    tape_tensor x = tape_zeros(TAPE_F64, TAPE_SHAPE(0, 3)), target = tape_zeros(TAPE_I64, TAPE_SHAPE(0));
+    tape_tensor y = tape_cross_entropy(x, target, &(tape_cross_entropy_options){.reduction = TAPE_REDUCE_SUM});
+    check_values(y, D(0), 1);
+    tape_make_current(before);
+    tape_destroy(fresh);
+}
+END_TEST
+
 static Suite *corners_suite(void)
 {
     Suite *suite = suite_create("corners");
@@ -265,6 +299,9 @@ static Suite *corners_suite(void)
     tcase_add_test(tc, test_failed_grad_goes_back);
     tcase_add_test(tc, test_assign_from_a_view_of_itself);
     tcase_add_test(tc, test_error_of_no_current_tape);
+    tcase_add_test(tc, test_gradient_of_a_gradient);
+    tcase_add_test(tc, test_many_empty_rows);
+    tcase_add_test(tc, test_empty_batch_on_a_fresh_tape);
     suite_add_tcase(suite, tc);
     return suite;
 }

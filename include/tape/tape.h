@@ -194,7 +194,8 @@ TAPE_API void *tape_data_mut(tape_tensor x);
  * first axis and at most the leaf's size; what is not written keeps its value. */
 TAPE_API tape_status tape_write(tape_tensor leaf, const void *data, size_t bytes);
 
-/* Copy x into a leaf of the same dtype, broadcasting x to the leaf's shape. Allocates nothing. */
+/* Copy x, which may be a view of the leaf, into a leaf of the same dtype, broadcasting x to the leaf's shape. Allocates
+ * nothing once warm. */
 TAPE_API tape_status tape_assign(tape_tensor leaf, tape_tensor x);
 
 /* A new leaf without gradient that holds a copy of x; and the same into a leaf of equal shape, without allocating. */
@@ -248,11 +249,12 @@ TAPE_API tape_tensor tape_gradient(tape_tensor leaf);
 /* Make the leaf's gradient absent. Touches no memory. */
 TAPE_API tape_status tape_zero_grad(tape_tensor leaf);
 
-/* Freeze or thaw a leaf: whether ops recorded from now on pass gradients to it. */
+/* Freeze or thaw a leaf: whether ops recorded from now on pass gradients to it. An error for a leaf's gradient. */
 TAPE_API tape_status tape_set_requires_grad(tape_tensor leaf, bool on);
 
-/* Called on a leaf's whole gradient contribution of one backward, before it is committed. May return g itself, a new
- * tensor of its shape made with ops, or TAPE_NONE to drop the contribution. A null result fails the backward. */
+/* Called on a leaf's whole gradient contribution of one backward, before any leaf's is committed. May return g itself,
+ * a new tensor of its shape made with ops, or TAPE_NONE to drop the contribution. A null result fails the backward. g
+ * may be shared and must not be written. Freeing leaves is allowed; a freed one gets no gradient. */
 typedef tape_tensor tape_gradient_hook(void *user, tape_tensor g);
 TAPE_API tape_status tape_hook(tape_tensor leaf, tape_gradient_hook *hook, void *user);
 
@@ -261,8 +263,9 @@ typedef struct tape_grad_options {
 } tape_grad_options;
 
 /* out[j] = sum_i cotangents[i] . d ys[i] / d xs[j], accumulating nowhere. `cotangents` NULL, or a TAPE_NONE entry,
- * means 1 for a one-element y. xs are leaves or intermediates. out[j] is TAPE_NONE where nothing connects. The results
- * are arena tensors; `options` may be NULL. */
+ * means 1 for a one-element y. xs are leaves or intermediates, which may lie on each other's path or be given twice.
+ * out[j] is TAPE_NONE where nothing connects. The results are arena tensors; after an error all are null and nothing
+ * stays recorded. `options` may be NULL. */
 TAPE_API tape_status tape_grad(const tape_tensor *ys, int n, const tape_tensor *cotangents, const tape_tensor *xs,
                                int m, const tape_grad_options *options, tape_tensor *out);
 
