@@ -82,8 +82,10 @@ static bool visit(const tape__forward *f, uint32_t slot)
     bool ok = true;
     if (gather(&r)) {
         ok = tape__record_tangents(&r);
-        for (int k = 0; k < r.n_out && ok; k++)
-            ok = tape_is_none(r.ty[k]) || add_tangent(f, slot + (uint32_t)k, r.ty[k], k);
+        for (int k = 0; k < r.n_out && ok; k++) {
+            bool wanted = tape__at(t, slot + (uint32_t)k)->flags & TAPE__WANTED; /* only these are cleared at the end */
+            ok = !wanted || tape_is_none(r.ty[k]) || add_tangent(f, slot + (uint32_t)k, r.ty[k], k);
+        }
     }
     if (room != few)
         tape__arena_put(&t->arena, room, bytes);

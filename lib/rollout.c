@@ -355,8 +355,9 @@ tape_status tape_rollout(tape_step *step, void *user, int64_t n, int budget, con
     if (!t)
         return tape_last_status();
     if (!step || n < 0 || budget < 1 || !fits) {
-        tape__error(t, TAPE_ERROR_ARGUMENT, "%lld steps of %d tensors with %d states stored: needs 0 or more, 1 to %d, 1",
-                    (long long)n, m, budget, TAPE_ROLLOUT_STATES);
+        tape__error(t, TAPE_ERROR_ARGUMENT,
+                    "%lld steps of %d tensors with %d states stored: needs 0 or more, 1 to %d, 1", (long long)n, m,
+                    budget, TAPE_ROLLOUT_STATES);
         return t->status;
     }
     const char *before = tape__enter(t, "rollout");
