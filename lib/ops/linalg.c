@@ -229,10 +229,13 @@ static tape_tensor ranked_product(int op, tape_tensor a, int rank_a, tape_tensor
     const char *before = tape__enter(t, name);
     tape_shape sa = tape_shape_of(a), sb = tape_shape_of(b);
     tape_tensor y = TAPE_NULL;
-    if (t->status == TAPE_OK && (sa.rank != rank_a || sb.rank != rank_b || (rank_a == 3 && sa.size[0] != sb.size[0])))
+    const char *equal = op == TAPE__OP_bmm ? ", batches equal" : op == TAPE__OP_dot ? ", sizes equal" : NULL;
+    if (t->status == TAPE_OK && (sa.rank != rank_a || sb.rank != rank_b || (equal && sa.size[0] != sb.size[0])))
         tape__error(t, TAPE_ERROR_SHAPE, "shapes %s and %s: needs rank %d and %d%s",
                     tape__shape_text(sa.rank, sa.size).text, tape__shape_text(sb.rank, sb.size).text, rank_a, rank_b,
-                    rank_a == 3 ? ", batches equal" : "");
+                    equal ? equal : "");
+    else if (op == TAPE__OP_dot) /* a matrix product of one element would be one chain of additions */
+        y = tape_sum(tape_mul(a, b), TAPE_ALL, false);
     else if (op == TAPE__OP_outer)
         y = tape_mul(tape_reshape(a, TAPE_SHAPE(sa.size[0], 1)), b);
     else

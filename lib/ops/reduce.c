@@ -119,15 +119,18 @@ tape_tensor tape__sum_to(tape_tensor x, tape_shape shape)
     tape_shape from = tape_shape_of(x);
     tape_axes axes = {0, {0}};
     int lead = from.rank - shape.rank;
-    bool stretched = false;
+    bool stretched = false, adds = false;
     for (int i = 0; i < from.rank; i++) {
         if (i >= lead && shape.size[i - lead] == from.size[i])
             continue;
         axes.axis[axes.count++] = i;
         stretched |= i >= lead;
+        adds |= from.size[i] != 1;
     }
     if (axes.count == 0)
         return x;
+    if (!adds) /* a batch of one: a view costs less than a sum of single elements */
+        return tape_reshape(x, shape);
     tape_tensor y = tape_sum(x, axes, false);
     return stretched ? tape_reshape(y, shape) : y;
 }
