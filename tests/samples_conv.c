@@ -1,5 +1,8 @@
 /* Samples of convolution, pooling, resampling, attention and recurrent cells. */
+#include <math.h>
+
 #include "ops/conv.h"
+#include "ops/pool.h"
 #include "support/samples.h"
 
 /* ---- convolution ------------------------------------------------------------------------------------------------- */
@@ -140,6 +143,123 @@ CONVOLUTIONS(CONV_FUNCTIONS)
 #define CONV_ENTRY(op, label, result, sizes, inputs, n, call)                                                          \
     {#op, #label, n, inputs, op##_##label, op##_##label##_reference, false, 0},
 
+/* ---- pooling ----------------------------------------------------------------------------------------------------- */
+
+/* Windows on `planes` of in[0] x in[1]; kernel 0: adaptive. */
+struct windows {
+    int planes;
+    int in[2], out[2], kernel[2], stride[2], padding[2], dilation[2];
+    int exclude, divisor;
+};
+
+/* Whether the window at position i of an axis sees the input at x; counts[0] gets its size, counts[1] without padding.
+ */
+static int sees(const struct windows *w, int axis, int i, int x, int *counts)
+{
+    int in = w->in[axis], hit = 0;
+    counts[0] = counts[1] = 0;
+    for (int at = -w->padding[axis]; at < in + w->padding[axis]; at++) {
+        int from = i * w->stride[axis] - w->padding[axis], t = (at - from) / w->dilation[axis], inside;
+        if (w->kernel[axis] == 0)
+            inside = at >= i * in / w->out[axis] && at * w->out[axis] < (i + 1) * in;
+        else
+            inside = at >= from && (at - from) % w->dilation[axis] == 0 && t < w->kernel[axis];
+        counts[0] += inside;
+        counts[1] += inside && at >= 0 && at < in;
+        hit = hit || (inside && at == x);
+    }
+    return hit;
+}
+
+enum { MEANS, LARGEST, SPREAD };
+
+static void pool_reference(const struct windows *w, int what, const double *x, double *y)
+{
+    int in = w->in[0] * w->in[1], out = w->out[0] * w->out[1], rows[2], columns[2];
+    for (int i = 0; i < w->planes * (what == SPREAD ? in : out); i++)
+        y[i] = what == LARGEST ? -INFINITY : 0;
+    for (int k = 0; k < w->planes * out; k++)
+        for (int i = 0; i < in; i++) {
+            int inside = sees(w, 0, k % out / w->out[1], i / w->in[1], rows);
+            if (!sees(w, 1, k % w->out[1], i % w->in[1], columns) || !inside)
+                continue;
+            double count = w->divisor ? w->divisor : rows[w->exclude] * columns[w->exclude];
+            int at = k / out * in + i;
+            if (what == LARGEST)
+                y[k] = fmax(y[k], x[at]);
+            else if (what == SPREAD)
+                y[at] += x[k] / count;
+            else
+                y[k] += x[at] / count;
+        }
+}
+
+#define PLANE_1                                                                                                        \
+    {                                                                                                                  \
+        1, 1                                                                                                           \
+    }
+#define NONE_1                                                                                                         \
+    {                                                                                                                  \
+        0, 0                                                                                                           \
+    }
+#define POOL_OPTIONS(...) (&(const tape_pool_options){__VA_ARGS__})
+#define POOLINGS(POOL)                                                                                                 \
+    POOL(max_pool1d, plain, LARGEST, LIST(4, {1, 7}, {1, 3}, {1, 2}, {1, 2}, NONE_1, PLANE_1, 0, 0),                   \
+         FLOAT(3, 2, 2, 7), tape_max_pool1d(x[0], POOL_OPTIONS(.kernel = {2}), NULL))                                  \
+    POOL(max_pool1d, dilated, LARGEST, LIST(2, {1, 8}, {1, 4}, {1, 3}, {1, 2}, {0, 1}, {1, 2}, 0, 0), FLOAT(2, 2, 8),  \
+         tape_max_pool1d(                                                                                              \
+             x[0], POOL_OPTIONS(.kernel = {3}, .stride = {2}, .padding = {1}, .dilation = {2}, .ceil_mode = true),     \
+             NULL))                                                                                                    \
+    POOL(max_pool2d, plain, LARGEST, LIST(4, {4, 6}, {2, 3}, {2, 2}, {2, 2}, NONE_1, PLANE_1, 0, 0),                   \
+         FLOAT(4, 2, 2, 4, 6), tape_max_pool2d(x[0], POOL_OPTIONS(.kernel = {2, 2}), NULL))                            \
+    POOL(max_pool2d, overlapping, LARGEST, LIST(2, {5, 4}, {3, 3}, {3, 2}, {2, 1}, {1, 0}, PLANE_1, 0, 0),             \
+         FLOAT(3, 2, 5, 4),                                                                                            \
+         tape_max_pool2d(x[0], POOL_OPTIONS(.kernel = {3, 2}, .stride = {2, 1}, .padding = {1, 0}), NULL))             \
+    POOL(adaptive_max_pool1d, uneven, LARGEST, LIST(2, {1, 7}, {1, 3}, NONE_1, PLANE_1, NONE_1, PLANE_1, 0, 0),        \
+         FLOAT(3, 1, 2, 7), tape_adaptive_max_pool1d(x[0], 3, NULL))                                                   \
+    POOL(adaptive_max_pool2d, uneven, LARGEST, LIST(2, {5, 7}, {2, 3}, NONE_1, PLANE_1, NONE_1, PLANE_1, 0, 0),        \
+         FLOAT(4, 1, 2, 5, 7), tape_adaptive_max_pool2d(x[0], 2, 3, NULL))                                             \
+    POOL(avg_pool1d, padded, MEANS, LIST(4, {1, 5}, {1, 3}, {1, 3}, {1, 2}, {0, 1}, PLANE_1, 0, 0), FLOAT(3, 2, 2, 5), \
+         tape_avg_pool1d(x[0], POOL_OPTIONS(.kernel = {3}, .stride = {2}, .padding = {1})))                            \
+    POOL(avg_pool2d, plain, MEANS, LIST(4, {4, 5}, {2, 2}, {2, 2}, {2, 2}, NONE_1, PLANE_1, 0, 0),                     \
+         FLOAT(4, 2, 2, 4, 5), tape_avg_pool2d(x[0], POOL_OPTIONS(.kernel = {2, 2})))                                  \
+    POOL(                                                                                                              \
+        avg_pool2d, ceil, MEANS, LIST(2, {4, 6}, {2, 4}, {3, 3}, {2, 2}, {0, 1}, PLANE_1, 0, 0), FLOAT(3, 2, 4, 6),    \
+        tape_avg_pool2d(x[0], POOL_OPTIONS(.kernel = {3, 3}, .stride = {2, 2}, .padding = {0, 1}, .ceil_mode = true))) \
+    POOL(avg_pool2d, without_padding, MEANS, LIST(2, {4, 4}, {3, 3}, {3, 2}, {2, 2}, {1, 1}, PLANE_1, 1, 0),           \
+         FLOAT(4, 1, 2, 4, 4),                                                                                         \
+         tape_avg_pool2d(x[0], POOL_OPTIONS(.kernel = {3, 2}, .stride = {2, 2}, .padding = {1, 1},                     \
+                                            .exclude_padding = true, .ceil_mode = true)))                              \
+    POOL(avg_pool2d, divisor, MEANS, LIST(1, {3, 3}, {2, 2}, {2, 2}, {1, 1}, NONE_1, PLANE_1, 0, 5),                   \
+         FLOAT(4, 1, 1, 3, 3), tape_avg_pool2d(x[0], POOL_OPTIONS(.kernel = {2, 2}, .stride = {1, 1}, .divisor = 5)))  \
+    POOL(adaptive_avg_pool1d, uneven, MEANS, LIST(2, {1, 7}, {1, 3}, NONE_1, PLANE_1, NONE_1, PLANE_1, 0, 0),          \
+         FLOAT(2, 2, 7), tape_adaptive_avg_pool1d(x[0], 3))                                                            \
+    POOL(adaptive_avg_pool2d, uneven, MEANS, LIST(2, {5, 2}, {2, 3}, NONE_1, PLANE_1, NONE_1, PLANE_1, 0, 0),          \
+         FLOAT(4, 1, 2, 5, 2), tape_adaptive_avg_pool2d(x[0], 2, 3))                                                   \
+    POOL(mean_spread, padded, SPREAD, LIST(2, {4, 5}, {2, 2}, {3, 3}, {2, 2}, {1, 0}, PLANE_1, 0, 0),                  \
+         FLOAT(3, 2, 2, 2),                                                                                            \
+         tape__mean_spread(x[0],                                                                                       \
+                           &(const tape__pool_attr){                                                                   \
+                               .axes = 2, .size = {4, 5}, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 0}}))     \
+    POOL(mean_spread, adaptive, SPREAD, LIST(2, {1, 5}, {1, 3}, NONE_1, PLANE_1, NONE_1, PLANE_1, 0, 0),               \
+         FLOAT(2, 2, 3),                                                                                               \
+         tape__mean_spread(x[0], &(const tape__pool_attr){.axes = 1, .adaptive = 1, .out = {3}, .size = {5}}))
+
+#define POOL_FUNCTIONS(op, label, what, sizes, input, call)                                                            \
+    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
+    {                                                                                                                  \
+        return call;                                                                                                   \
+    }                                                                                                                  \
+    static void op##_##label##_reference(const double *const *x, double *y)                                            \
+    {                                                                                                                  \
+        const struct windows w = sizes;                                                                                \
+        pool_reference(&w, what, x[0], y);                                                                             \
+    }
+POOLINGS(POOL_FUNCTIONS)
+#define POOL_ENTRY(op, label, what, sizes, input, call)                                                                \
+    {#op, #label, 1, {input}, op##_##label, op##_##label##_reference, false, 0},
+
 const struct sample samples_conv[] = {
-    CONVOLUTIONS(CONV_ENTRY){NULL, NULL, 0, {{SAMPLE_FLOAT, {0, {0}}, 0, 0}}, NULL, NULL, false, 0},
+    CONVOLUTIONS(CONV_ENTRY)
+        POOLINGS(POOL_ENTRY){NULL, NULL, 0, {{SAMPLE_FLOAT, {0, {0}}, 0, 0}}, NULL, NULL, false, 0},
 };

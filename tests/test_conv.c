@@ -269,6 +269,59 @@ START_TEST(test_wrong_shapes)
 }
 END_TEST
 
+/* ---- pooling ----------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_pool_by_hand)
+{
+    tape_tensor x = PARAM(TAPE_SHAPE(1, 1, 2, 4), 3, 1, 2, 2, 3, 0, 2, NAN), indices;
+    const tape_pool_options options = {.kernel = {2, 2}};
+    EXPECT_AS(tape_max_pool2d(x, &options, &indices), TAPE_SHAPE(1, 1, 1, 2), 3, NAN);
+    ck_assert_int_eq(tape_dtype_of(indices), TAPE_I64);
+    EXPECT_AS(tape_cast(indices, TAPE_F64), TAPE_SHAPE(1, 1, 1, 2), 0, 7);
+    EXPECT(DERIVATIVE(tape_max_pool2d(x, &options, NULL), x, 5, 7), 5, 0, 0, 0, 0, 0, 0, 7);
+    tape_tensor low = PARAM(TAPE_SHAPE(1, 3), -3, -2, -1);
+    const tape_pool_options padded = {.kernel = {3}, .stride = {2}, .padding = {1}};
+    EXPECT(tape_max_pool1d(low, &padded, NULL), -2, -1);
+    EXPECT(tape_avg_pool1d(low, &padded), -5. / 3, -1);
+    EXPECT_AS(tape_adaptive_avg_pool2d(x, 1, 1), TAPE_SHAPE(1, 1, 1, 1), NAN);
+}
+END_TEST
+
+START_TEST(test_pool_wrong_arguments)
+{
+    tape_tensor x = tape_ones(TAPE_F64, TAPE_SHAPE(1, 2, 4, 4));
+    const int wrong[] = {-1, INT_MIN};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const int v = wrong[i];
+        EXPECT_ERROR(tape_max_pool2d(x, &(tape_pool_options){.kernel = {2, v}}, NULL), TAPE_ERROR_ARGUMENT, "kernel");
+        EXPECT_ERROR(tape_max_pool2d(x, &(tape_pool_options){.kernel = {2, 2}, .stride = {v}}, NULL),
+                     TAPE_ERROR_ARGUMENT, "stride");
+        EXPECT_ERROR(tape_max_pool2d(x, &(tape_pool_options){.kernel = {2, 2}, .dilation = {v}}, NULL),
+                     TAPE_ERROR_ARGUMENT, "dilation");
+        EXPECT_ERROR(tape_avg_pool2d(x, &(tape_pool_options){.kernel = {2, 2}, .padding = {v}}), TAPE_ERROR_ARGUMENT,
+                     "padding");
+        EXPECT_ERROR(tape_avg_pool2d(x, &(tape_pool_options){.kernel = {2, 2}, .divisor = v}), TAPE_ERROR_ARGUMENT,
+                     "divisor");
+        EXPECT_ERROR(tape_adaptive_avg_pool2d(x, v, 1), TAPE_ERROR_ARGUMENT, "windows");
+    }
+    EXPECT_ERROR(tape_avg_pool2d(x, NULL), TAPE_ERROR_ARGUMENT, "avg_pool2d: kernel is 0");
+    EXPECT_ERROR(tape_avg_pool2d(x, &(tape_pool_options){.kernel = {2, 2}, .padding = {INT_MAX}}), TAPE_ERROR_ARGUMENT,
+                 "padding");
+    EXPECT_ERROR(tape_avg_pool2d(x, &(tape_pool_options){.kernel = {INT_MAX, INT_MAX}}), TAPE_ERROR_SHAPE,
+                 "does not fit 4");
+    EXPECT_ERROR(tape_max_pool2d(x, &(tape_pool_options){.kernel = {2, 2}, .dilation = {INT_MAX}}, NULL),
+                 TAPE_ERROR_SHAPE, "does not fit 4");
+    EXPECT_AS(tape_avg_pool2d(x, &(tape_pool_options){.kernel = {2, 2}, .stride = {INT_MAX, INT_MAX}}),
+              TAPE_SHAPE(1, 2, 1, 1), 1, 1);
+    EXPECT_ERROR(tape_adaptive_avg_pool2d(x, INT64_MAX, 1), TAPE_ERROR_ARGUMENT, "windows");
+    EXPECT_ERROR(tape_adaptive_max_pool1d(x, 1, NULL), TAPE_ERROR_SHAPE, "expects [N, C, d]");
+    EXPECT_ERROR(tape_avg_pool1d(tape_ones(TAPE_F64, TAPE_SHAPE(2, 0)), &(tape_pool_options){.kernel = {1}}),
+                 TAPE_ERROR_SHAPE, "no elements");
+    EXPECT_ERROR(tape_adaptive_avg_pool1d(INDEX(1, 2), 1), TAPE_ERROR_DTYPE, "i64");
+    EXPECT_SHAPE(tape_adaptive_avg_pool1d(tape_ones(TAPE_F64, TAPE_SHAPE(0, 2, 4)), 2), TAPE_SHAPE(0, 2, 2));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("conv");
@@ -280,6 +333,8 @@ int main(void)
     tcase_add_test(all, test_nothing);
     tcase_add_test(all, test_wrong_options);
     tcase_add_test(all, test_wrong_shapes);
+    tcase_add_test(all, test_pool_by_hand);
+    tcase_add_test(all, test_pool_wrong_arguments);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -44,6 +44,39 @@ TAPE_API tape_tensor tape_conv_transpose2d(tape_tensor x, tape_tensor w, tape_te
 TAPE_API tape_tensor tape_conv_transpose3d(tape_tensor x, tape_tensor w, tape_tensor bias,
                                            const tape_conv_options *options);
 
+/*
+ * ---- pooling --------------------------------------------------------------------------------------------------------
+ *
+ * Windows on the last axis ([N, C, d] or [C, d]) or the last two ([N, C, h, w] or [C, h, w]) of images, f32 or f64.
+ */
+
+typedef struct tape_pool_options {
+    int kernel[2];        /* positive: there is no default */
+    int stride[2];        /* positive; 0 stands for the kernel */
+    int padding[2];       /* 0 to half of the kernel, on either side */
+    int dilation[2];      /* of maxima: positive; 0 stands for 1 */
+    bool ceil_mode;       /* a last window may reach over the end, if it begins before it */
+    bool exclude_padding; /* of means: divide by the number of inputs in the window, without the padding's zeros */
+    int divisor;          /* of means: divide by this instead; 0 stands for the size of the window */
+} tape_pool_options;
+
+/* The largest element of each window and, unless `indices` is NULL, its place among the d or h w elements of its plane,
+ * i64: the first of equal ones; NaN is larger than all. The number of windows is that of a convolution, rounded up with
+ * ceil_mode. d: to the chosen elements. */
+TAPE_API tape_tensor tape_max_pool1d(tape_tensor x, const tape_pool_options *options, tape_tensor *indices);
+TAPE_API tape_tensor tape_max_pool2d(tape_tensor x, const tape_pool_options *options, tape_tensor *indices);
+
+/* The mean of each window, with zeros around the images. d: spread evenly over the windows. */
+TAPE_API tape_tensor tape_avg_pool1d(tape_tensor x, const tape_pool_options *options);
+TAPE_API tape_tensor tape_avg_pool2d(tape_tensor x, const tape_pool_options *options);
+
+/* The same with `out` windows (out_h by out_w) that share the inputs evenly: window i holds floor(i d / out) up to
+ * ceil((i + 1) d / out). Positive sizes, else TAPE_ERROR_ARGUMENT. */
+TAPE_API tape_tensor tape_adaptive_avg_pool1d(tape_tensor x, int64_t out);
+TAPE_API tape_tensor tape_adaptive_avg_pool2d(tape_tensor x, int64_t out_h, int64_t out_w);
+TAPE_API tape_tensor tape_adaptive_max_pool1d(tape_tensor x, int64_t out, tape_tensor *indices);
+TAPE_API tape_tensor tape_adaptive_max_pool2d(tape_tensor x, int64_t out_h, int64_t out_w, tape_tensor *indices);
+
 #ifdef __cplusplus
 }
 #endif

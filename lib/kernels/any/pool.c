@@ -1,0 +1,152 @@
+/* Knows how to walk the windows of a plane; it does not know where the planes come from. */
+#include "pool.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { ITEM = 1 << 14 /* elements of a parallel iteration */ };
+
+/* The inputs first, first + step, ... before end; `size` of them counted with the padding. */
+struct window {
+    int64_t first, end, size;
+};
+
+static int64_t min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static struct window window_at(const tape__pool_axis *a, int64_t i)
+{
+    if (a->kernel == 0) {
+        int64_t first = i * a->in / a->out, end = ((i + 1) * a->in + a->out - 1) / a->out;
+        return (struct window){first, end, end - first};
+    }
+    int64_t first = i * a->stride - a->padding, end = first + (a->kernel - 1) * a->dilation + 1;
+    struct window w = {first, min(end, a->in), min(end, a->in + a->padding) - first};
+    if (first < 0)
+        w.first += (a->dilation - 1 - first) / a->dilation * a->dilation;
+    return w;
+}
+
+static double divisor_of(const tape__pooling *p, const struct window *row, const struct window *column)
+{
+    if (p->divisor)
+        return (double)p->divisor;
+    if (p->exclude_padding)
+        return (double)((row->end - row->first) * (column->end - column->first));
+    return (double)(row->size * column->size);
+}
+
+struct job {
+    const tape__pooling *pool;
+    const char *from;
+    char *to;
+    int64_t *index;
+    int64_t share; /* planes of an iteration */
+};
+
+#define DEFINE(name, type)                                                                                             \
+    static void max_##name(const struct job *job, int64_t plane)                                                       \
+    {                                                                                                                  \
+        const tape__pool_axis *a = job->pool->axis;                                                                    \
+        const type *x = (const type *)(const void *)job->from + plane * a[0].in * a[1].in;                             \
+        type *y = (type *)(void *)job->to + plane * a[0].out * a[1].out;                                               \
+        int64_t *index = job->index + plane * a[0].out * a[1].out;                                                     \
+        for (int64_t i = 0; i < a[0].out; i++) {                                                                       \
+            const struct window row = window_at(&a[0], i);                                                             \
+            for (int64_t j = 0; j < a[1].out; j++) {                                                                   \
+                const struct window column = window_at(&a[1], j);                                                      \
+                type most = (type)-INFINITY;                                                                           \
+                int64_t at = min(row.first, a[0].in - 1) * a[1].in + min(column.first, a[1].in - 1);                   \
+                for (int64_t r = row.first; r < row.end; r += a[0].dilation)                                           \
+                    for (int64_t c = column.first; c < column.end; c += a[1].dilation) {                               \
+                        type value = x[r * a[1].in + c];                                                               \
+                        if (value > most || (value != value && most == most)) {                                        \
+                            most = value;                                                                              \
+                            at = r * a[1].in + c;                                                                      \
+                        }                                                                                              \
+                    }                                                                                                  \
+                *y++ = most;                                                                                           \
+                *index++ = at;                                                                                         \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void mean_##name(const struct job *job, int64_t plane)                                                      \
+    {                                                                                                                  \
+        const tape__pool_axis *a = job->pool->axis;                                                                    \
+        const type *x = (const type *)(const void *)job->from + plane * a[0].in * a[1].in;                             \
+        type *y = (type *)(void *)job->to + plane * a[0].out * a[1].out;                                               \
+        for (int64_t i = 0; i < a[0].out; i++) {                                                                       \
+            const struct window row = window_at(&a[0], i);                                                             \
+            for (int64_t j = 0; j < a[1].out; j++) {                                                                   \
+                const struct window column = window_at(&a[1], j);                                                      \
+                type sum = 0;                                                                                          \
+                for (int64_t r = row.first; r < row.end; r++)                                                          \
+                    for (int64_t c = column.first; c < column.end; c++)                                                \
+                        sum += x[r * a[1].in + c];                                                                     \
+                *y++ = sum / (type)divisor_of(job->pool, &row, &column);                                               \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void spread_##name(const struct job *job, int64_t plane)                                                    \
+    {                                                                                                                  \
+        const tape__pool_axis *a = job->pool->axis;                                                                    \
+        const type *g = (const type *)(const void *)job->from + plane * a[0].out * a[1].out;                           \
+        type *gx = (type *)(void *)job->to + plane * a[0].in * a[1].in;                                                \
+        memset(gx, 0, (size_t)(a[0].in * a[1].in) * sizeof *gx);                                                       \
+        for (int64_t i = 0; i < a[0].out; i++) {                                                                       \
+            const struct window row = window_at(&a[0], i);                                                             \
+            for (int64_t j = 0; j < a[1].out; j++) {                                                                   \
+                const struct window column = window_at(&a[1], j);                                                      \
+                const type share = *g++ / (type)divisor_of(job->pool, &row, &column);                                  \
+                for (int64_t r = row.first; r < row.end; r++)                                                          \
+                    for (int64_t c = column.first; c < column.end; c++)                                                \
+                        gx[r * a[1].in + c] += share;                                                                  \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void max_body_##name(void *arg, int64_t i)                                                                  \
+    {                                                                                                                  \
+        each_plane(arg, i, max_##name);                                                                                \
+    }                                                                                                                  \
+    static void mean_body_##name(void *arg, int64_t i)                                                                 \
+    {                                                                                                                  \
+        each_plane(arg, i, mean_##name);                                                                               \
+    }                                                                                                                  \
+    static void spread_body_##name(void *arg, int64_t i)                                                               \
+    {                                                                                                                  \
+        each_plane(arg, i, spread_##name);                                                                             \
+    }
+
+static void each_plane(const struct job *job, int64_t i, void (*run)(const struct job *, int64_t))
+{
+    for (int64_t plane = i * job->share; plane < min((i + 1) * job->share, job->pool->planes); plane++)
+        run(job, plane);
+}
+
+DEFINE(f32, float)
+DEFINE(f64, double)
+
+static void run(const struct tape__parallel *p, const tape__pooling *pool, const void *from, void *to, int64_t *index,
+                tape_body *body)
+{
+    const int64_t plane = pool->axis[0].in * pool->axis[1].in;
+    struct job job = {pool, from, to, index, plane < ITEM ? ITEM / (plane + 1) + 1 : 1};
+    tape__parallel_for(p, (pool->planes + job.share - 1) / job.share, body, &job);
+}
+
+void tape__pool_max(const struct tape__parallel *p, const tape__pooling *pool, const void *x, void *y, int64_t *index)
+{
+    run(p, pool, x, y, index, pool->dtype == TAPE_F32 ? max_body_f32 : max_body_f64);
+}
+
+void tape__pool_mean(const struct tape__parallel *p, const tape__pooling *pool, const void *x, void *y)
+{
+    run(p, pool, x, y, NULL, pool->dtype == TAPE_F32 ? mean_body_f32 : mean_body_f64);
+}
+
+void tape__pool_mean_spread(const struct tape__parallel *p, const tape__pooling *pool, const void *g, void *gx)
+{
+    run(p, pool, g, gx, NULL, pool->dtype == TAPE_F32 ? spread_body_f32 : spread_body_f64);
+}
