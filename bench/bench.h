@@ -58,6 +58,7 @@ void bench_w2_vec64(void);
 void bench_w3_elementwise(void);
 void bench_w4_matmul(void);
 void bench_w5_mlp(void);
+void bench_w8_lstm(void);
 void bench_w9_springs(void);
 void bench_w10_numeric(void);
 void bench_w11_footprint(void);
