@@ -1,4 +1,4 @@
-# Finds what the library links: threads always, SLEEF and zlib as the options say.
+# Finds what the library links: threads always, SLEEF, zlib and LAPACK as the options say.
 # Sets TAPE_PACKAGES (those in use) and, for each, <package>_INCLUDE_DIRS, _LIBRARY_DIRS and _LIBRARIES.
 set(CMAKE_THREAD_PREFER_PTHREAD ON)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
@@ -28,9 +28,10 @@ endfunction()
 
 tape_find_pkg(SLEEF ${TAPE_SLEEF} sleef libsleef-dev)
 tape_find_pkg(ZLIB ${TAPE_ZLIB} zlib zlib1g-dev)
+tape_find_pkg(LAPACK ${TAPE_LAPACK} lapacke liblapacke-dev)
 
 set(TAPE_PACKAGES "")
-foreach(prefix SLEEF ZLIB)
+foreach(prefix SLEEF ZLIB LAPACK)
   if(TAPE_HAVE_${prefix})
     list(APPEND TAPE_PACKAGES ${prefix})
   endif()

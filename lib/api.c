@@ -38,6 +38,9 @@ const char *tape_build_features(void)
 #if TAPE__ZLIB
            ", zlib"
 #endif
+#if TAPE__LAPACK
+           ", LAPACK"
+#endif
         ;
 }
 

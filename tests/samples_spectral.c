@@ -73,7 +73,7 @@ static void ref_rfft_of_one(const double *const *x, double *y)
 /* The line with its conjugate half, transformed back. */
 static void real_line(const double *x, int n, double *y)
 {
-    double whole[16], line[16];
+    double whole[16] = {0}, line[16];
     for (int k = 0; k < n; k++) {
         int from = k <= n / 2 ? k : n - k;
         bool real = from == 0 || 2 * from == n;

@@ -32,11 +32,12 @@ int tape__ldr(int64_t n, double *a, int64_t *row, int64_t *column);
 void tape__qr(int64_t m, int64_t n, double *a, double *work, double *q, double *r);
 
 /* The eigenvalues of a symmetric matrix, ascending, and its eigenvectors in the columns of v, each with its largest
- * element positive. Reads the lower triangle; a is lost. Jacobi's rotations: as precise as the matrix allows. */
+ * element positive. Reads the lower triangle; a is lost. By Jacobi's rotations or, above 32 x 32 in builds that
+ * have it, LAPACK. */
 void tape__eigh(int64_t n, double *a, double *w, double *v);
 
 /* a[m, n] = u[m, k] diag(s) vt[k, n], k the smaller of both, s descending, each row of vt with its largest element
- * positive. One-sided Jacobi rotations (Hestenes 1958). work holds k (m + n). */
+ * positive. By one-sided Jacobi rotations (Hestenes 1958) or LAPACK, as above. work holds k (m + n). */
 void tape__svd(int64_t m, int64_t n, const double *a, double *work, double *u, double *s, double *vt);
 
 /* The exponential of a[n, n] in y by the Pade approximant of degree 13 with scaling and squaring (Higham 2005). work

@@ -5,15 +5,24 @@
 #include <string.h>
 
 #include "dense.h"
+#include "lapack.h"
 
-enum { MOST_SWEEPS = 60 }; /* of Jacobi's rotations; ten do for any matrix met so far */
+enum {
+    MOST_SWEEPS = 60, /* of Jacobi's rotations; ten do for any matrix met so far */
+    DIRECT_SIZE = 32  /* up to which they are preferred to LAPACK: as fast, more precise, the same bits everywhere */
+};
 
+/* Four sums at once: one alone would wait for each addition. */
 static double dot(int64_t n, const double *x, const double *y)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += x[i] * y[i];
-    return sum;
+    double sum[4] = {0, 0, 0, 0};
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; k++)
+            sum[k] += x[i + k] * y[i + k];
+    for (; i < n; i++)
+        sum[0] += x[i] * y[i];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
 static double largest_of(int64_t n, const double *x)
@@ -153,28 +162,39 @@ static void rotate_symmetric(int64_t n, int64_t p, int64_t q, double *a, double 
     rotate(n, c, s, vt + p * n, vt + q * n);
 }
 
-static void diagonalise(int64_t n, double *a, double *vt)
+/* w and the rows of v become the eigenvalues, ascending, and their vectors; a is lost. */
+static void diagonalise(int64_t n, double *a, double *w, double *v)
 {
     double threshold = DBL_EPSILON / 16 * largest_of(n * n, a);
     bool rotated = true;
+    for (int64_t i = 0; i < n * n; i++)
+        v[i] = i % (n + 1) == 0;
     for (int sweep = 0; sweep < MOST_SWEEPS && rotated; sweep++) {
         rotated = false;
         for (int64_t p = 0; p < n; p++)
             for (int64_t q = p + 1; q < n; q++)
                 if (fabs(a[p * n + q]) > threshold) {
-                    rotate_symmetric(n, p, q, a, vt);
+                    rotate_symmetric(n, p, q, a, v);
                     rotated = true;
                 }
+    }
+    for (int64_t i = 0; i < n; i++)
+        w[i] = a[i * n + i];
+    for (int64_t i = 0; i < n; i++) {
+        int64_t least = i;
+        for (int64_t j = i + 1; j < n; j++)
+            least = w[j] < w[least] ? j : least;
+        exchange(1, w + i, w + least);
+        if (least != i)
+            exchange(n, v + i * n, v + least * n);
     }
 }
 
 void tape__eigh(int64_t n, double *a, double *w, double *v)
 {
     for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < n; j++) {
-            a[i * n + j] = j > i ? a[j * n + i] : a[i * n + j];
-            v[i * n + j] = i == j;
-        }
+        for (int64_t j = i + 1; j < n; j++)
+            a[i * n + j] = a[j * n + i];
     double largest = largest_of(n * n, a);
     if (!isfinite(largest)) {
         fill(n, w, NAN);
@@ -184,19 +204,13 @@ void tape__eigh(int64_t n, double *a, double *w, double *v)
     int exponent = exponent_of(largest);
     for (int64_t i = 0; i < n * n; i++)
         a[i] = ldexp(a[i], -exponent);
-    diagonalise(n, a, v);
-    for (int64_t i = 0; i < n; i++)
-        w[i] = ldexp(a[i * n + i], exponent);
+    if (n <= DIRECT_SIZE || !tape__lapack_eigh(n, a, w, v))
+        diagonalise(n, a, w, v);
     for (int64_t i = 0; i < n; i++) {
-        int64_t least = i;
-        for (int64_t j = i + 1; j < n; j++)
-            least = w[j] < w[least] ? j : least;
-        exchange(1, w + i, w + least);
-        if (least != i)
-            exchange(n, v + i * n, v + least * n);
         double sign = sign_of_row(n, v + i * n);
         for (int64_t k = 0; k < n; k++)
             v[i * n + k] *= sign;
+        w[i] = ldexp(w[i], exponent);
     }
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < i; j++)
@@ -279,27 +293,40 @@ static void tall_svd(int64_t n, int64_t m, double *b, double *s, double *vt)
     }
 }
 
-void tape__svd(int64_t m, int64_t n, const double *a, double *work, double *u, double *s, double *vt)
+/* All of tape__svd() but the signs, by rotations of the shorter side's vectors. */
+static void direct_svd(int64_t m, int64_t n, const double *a, double *work, double *u, double *s, double *vt)
 {
     bool tall = m >= n;
     int64_t k = tall ? n : m, length = tall ? m : n;
     double *b = work, *right = work + k * length;
+    for (int64_t i = 0; i < k; i++)
+        for (int64_t e = 0; e < length; e++)
+            b[i * length + e] = tall ? a[e * n + i] : a[i * n + e];
+    tall_svd(k, length, b, s, right);
+    memcpy(vt, tall ? right : b, (size_t)(k * n) * sizeof *vt);
+    for (int64_t i = 0; i < k; i++)
+        for (int64_t e = 0; e < m; e++)
+            u[e * k + i] = tall ? b[i * m + e] : right[i * m + e];
+}
+
+void tape__svd(int64_t m, int64_t n, const double *a, double *work, double *u, double *s, double *vt)
+{
+    int64_t k = m < n ? m : n;
     if (!isfinite(largest_of(m * n, a))) {
         fill(m * k, u, NAN);
         fill(k, s, NAN);
         fill(k * n, vt, NAN);
         return;
     }
-    for (int64_t i = 0; i < k; i++)
-        for (int64_t e = 0; e < length; e++)
-            b[i * length + e] = tall ? a[e * n + i] : a[i * n + e];
-    tall_svd(k, length, b, s, right);
-    const double *left_rows = tall ? b : right, *right_rows = tall ? right : b;
+    if (k > DIRECT_SIZE)
+        memcpy(work, a, (size_t)(m * n) * sizeof *work);
+    if (k <= DIRECT_SIZE || !tape__lapack_svd(m, n, work, u, s, vt))
+        direct_svd(m, n, a, work, u, s, vt);
     for (int64_t i = 0; i < k; i++) {
-        double sign = sign_of_row(n, right_rows + i * n);
+        double sign = sign_of_row(n, vt + i * n);
         for (int64_t e = 0; e < n; e++)
-            vt[i * n + e] = sign * right_rows[i * n + e];
+            vt[i * n + e] *= sign;
         for (int64_t e = 0; e < m; e++)
-            u[e * k + i] = sign * left_rows[i * m + e];
+            u[e * k + i] *= sign;
     }
 }
