@@ -32,6 +32,13 @@ void tape__reads_free(tape *t, tape__reads *reads)
     reads->x = NULL;
 }
 
+static bool is_node(const tape *t, tape_tensor x, uint32_t slot)
+{
+    if (x.flags & TAPE__FLAG_LEAF)
+        return tape__find_leaf(t, x) == slot;
+    return x.slot == slot && x.generation == tape__at(t, slot)->generation;
+}
+
 /* The node's handle, unless it is there already. */
 static bool add_once(tape *t, tape__reads *reads, uint32_t slot)
 {
@@ -40,7 +47,7 @@ static bool add_once(tape *t, tape__reads *reads, uint32_t slot)
     if (node->op == TAPE__OP_LEAF && !tape__alias_alive(t, node))
         return true;
     for (int i = reads->n; i-- > reads->given;)
-        if (tape__find(t, reads->x[i]) == slot || memcmp(&reads->x[i], &x, sizeof x) == 0)
+        if (is_node(t, reads->x[i], slot) || memcmp(&reads->x[i], &x, sizeof x) == 0)
             return true;
     return tape__reads_add(t, reads, x);
 }
@@ -101,6 +108,14 @@ bool tape__record_after(tape *t, const tape_custom_op *op, const tape__reads *re
     return t->status == TAPE_OK;
 }
 
+void tape__count_once(tape_custom_vjp *v, int given)
+{
+    for (int j = 1; j < v->n; j++)
+        for (int i = 0; i < j && i < given; i++)
+            if (v->x[i].slot == v->x[j].slot)
+                v->gx[j] = TAPE_NONE;
+}
+
 /* ---- checkpoint -------------------------------------------------------------------------------------------------- */
 
 typedef struct checkpoint {
@@ -118,7 +133,9 @@ static tape_status run_again(tape_custom_vjp *v)
     tape_random_set(c->random);
     tape_tensor y = c->fn(c->user, v->x, c->n);
     tape_random_set(now);
-    return tape_grad(&y, 1, v->gy, v->x, v->n, &options, v->gx);
+    tape_status status = tape_grad(&y, 1, v->gy, v->x, v->n, &options, v->gx);
+    tape__count_once(v, c->n);
+    return status;
 }
 
 /* The forward never runs: fn ran before the record was made. */

@@ -17,6 +17,9 @@ void tape__reads_free(tape *t, tape__reads *reads);
 /* Add what the nodes from `from` on read and did not make: nodes below `floor`, leaves. */
 bool tape__reads_scan(tape *t, tape__reads *reads, uint32_t floor, uint32_t from);
 
+/* After tape_grad() by v->x: an input that is among the first `given` before has got the whole gradient there. */
+void tape__count_once(tape_custom_vjp *v, int given);
+
 /* Record `op` on reads->x as what made y[0..m-1]: tensors without history that own their blocks, which move to the
  * record's outputs. attr is copied. */
 bool tape__record_after(tape *t, const tape_custom_op *op, const tape__reads *reads, const void *attr, size_t attr_size,

@@ -265,7 +265,9 @@ static tape_status record_all(const rollout *r, tape_custom_vjp *v)
             ys[connected] = state[i];
             gy[connected++] = v->gy[i];
         }
-    return connected ? tape_grad(ys, connected, gy, v->x, v->n, &options, v->gx) : TAPE_OK;
+    tape_status status = connected ? tape_grad(ys, connected, gy, v->x, v->n, &options, v->gx) : TAPE_OK;
+    tape__count_once(v, r->m);
+    return status;
 }
 
 static tape_status go_back(tape_custom_vjp *v)
@@ -274,20 +276,20 @@ static tape_status go_back(tape_custom_vjp *v)
     tape *t = r->t;
     tape_random_state now = t->random;
     size_t bytes = (size_t)(3 * v->n + r->m) * sizeof(tape_tensor);
-    tape_tensor *room = v->create_graph ? NULL : tape__arena_get(&t->arena, bytes);
-    if (room) {
+    tape_tensor *room = tape__arena_get(&t->arena, bytes);
+    if (!room)
+        return tape_fail(TAPE_ERROR_MEMORY, "rollout: out of memory for %d gradients", v->n);
+    if (v->create_graph) {
+        record_all(r, v);
+    } else {
         reversal w = {r, v, t->count, r->m + v->n, room, room + r->m, room + 2 * r->m, room + r->m + v->n};
         for (int i = 0; i < w.count; i++)
             room[i] = TAPE_NONE;
         memcpy(w.cotangent, v->gy, (size_t)r->m * sizeof *v->gy);
         if (reverse(&w))
             memcpy(v->gx, w.cotangent, (size_t)v->n * sizeof *v->gx);
-        tape__arena_put(&t->arena, room, bytes);
-    } else if (v->create_graph) {
-        record_all(r, v);
-    } else {
-        tape_fail(TAPE_ERROR_MEMORY, "rollout: out of memory for %d gradients", v->n);
     }
+    tape__arena_put(&t->arena, room, bytes);
     t->random = now;
     return t->status;
 }
