@@ -7,9 +7,8 @@
    + - * / & | ~ and comparisons are C's own operators, lane by lane. LANES_T lanes make a vector.
 
    The mathematical functions have the same bits for every instruction set with fused multiply-add, and the same for
-   those without. Their errors are under 1.1 ulp (erfc 1.5, sigmoid 2.5, ndtr 4
-   in its left tail); special values are those of C's Annex F. Floating-point
-   flags mean nothing. */
+   those without. Their errors are under 1.1 ulp (erfc 1.5, sigmoid 2.5, ndtr 4 in its left tail); special values are
+   those of C's Annex F. Floating-point flags mean nothing. */
 #ifndef TAPE__VEC_H
 #define TAPE__VEC_H
 
@@ -19,7 +18,9 @@
 #include <string.h>
 
 #include "isa.h"
-#if TAPE__SLEEF
+/* The portable vectors have no counterpart in SLEEF. */
+#if TAPE__SLEEF && !defined(TAPE__ISA_GENERIC)
+#define TAPE__VEC_SLEEF 1
 #include <sleef.h>
 #elif defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -92,8 +93,7 @@ static inline void store_f64(void *to, vec_f64 a)
     X(atanh, u10)                                                                                                      \
     X(erf, u10)                                                                                                        \
     X(erfc, u15)                                                                                                       \
-    X(cbrt, u10)                                                                                                       \
-    X(lgamma, u10)
+    X(cbrt, u10)
 #define TAPE__MATH2(X)                                                                                                 \
     X(pow, u10)                                                                                                        \
     X(atan2, u10)                                                                                                      \
@@ -101,7 +101,7 @@ static inline void store_f64(void *to, vec_f64 a)
     X(fmod, )
 
 /* math_NAME_T is the library's function as it is; vec_math.h repairs some of them. */
-#if TAPE__SLEEF
+#ifdef TAPE__VEC_SLEEF
 /* Declared once more as depending on nothing but their arguments, so that a formula's two exp(x) become one call. */
 #define TAPE__ROW1(name, accuracy)                                                                                     \
     __typeof__(TAPE__SLEEF_F32(name, accuracy)) TAPE__SLEEF_F32(name, accuracy) __attribute__((const));                \

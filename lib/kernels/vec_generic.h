@@ -6,10 +6,6 @@ typedef double vec_f64 __attribute__((vector_size(16)));
 typedef int32_t mask_f32 __attribute__((vector_size(16)));
 typedef int64_t mask_f64 __attribute__((vector_size(16)));
 
-#if TAPE__SLEEF
-#error "the portable vectors have no counterpart in SLEEF: build them with TAPE__SLEEF=0"
-#endif
-
 static inline vec_f32 splat_f32(float a)
 {
     return (vec_f32){a, a, a, a};
