@@ -30,7 +30,7 @@ static bool build(const struct net *net, model *m)
 {
     m->set = tape_params_create();
     for (int i = 0; i < net->layers; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "w%d", i);
         m->weight[i] = tape_params_new(m->set, name, TAPE_F32, TAPE_SHAPE(net->width[i + 1], net->width[i]));
         tape_init_he_uniform(m->weight[i], 0);
