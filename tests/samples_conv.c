@@ -1,6 +1,7 @@
 /* Samples of convolution, pooling, resampling, attention and recurrent cells. */
 #include <math.h>
 
+#include "ops/attention.h"
 #include "ops/conv.h"
 #include "ops/pool.h"
 #include "support/samples.h"
@@ -259,7 +260,135 @@ POOLINGS(POOL_FUNCTIONS)
 #define POOL_ENTRY(op, label, what, sizes, input, call)                                                                \
     {#op, #label, 1, {input}, op##_##label, op##_##label##_reference, false, 0},
 
+/* ---- attention --------------------------------------------------------------------------------------------------- */
+
+/* q [BATCH, T, D], k [BATCH, S, D], v [BATCH, S, E]. */
+enum { BATCH = 2, T = 3, S = 4, D = 2, E = 3 };
+enum { NO_MASK, ADDED, LEFT_OUT };
+
+/* The probabilities of query t of entry b. */
+static void attend(const double *const *x, int b, int t, int mask, int causal, double scale, double *p)
+{
+    double sum = 0, most = -INFINITY;
+    for (int s = 0; s < S; s++) {
+        p[s] = mask == ADDED ? x[3][t * S + s] : 0;
+        for (int d = 0; d < D; d++)
+            p[s] += scale * x[0][(b * T + t) * D + d] * x[1][(b * S + s) * D + d];
+        if ((causal && s > t) || (mask == LEFT_OUT && x[3][b * S + s] == 0))
+            p[s] = -INFINITY;
+        most = fmax(most, p[s]);
+    }
+    for (int s = 0; s < S; s++)
+        sum += p[s] = p[s] == -INFINITY ? 0 : exp(p[s] - most);
+    for (int s = 0; s < S; s++)
+        p[s] = sum > 0 ? p[s] / sum : 0;
+}
+
+static void attention_reference(const double *const *x, int mask, int causal, double scale, double *y)
+{
+    for (int i = 0; i < BATCH * T * E; i++) {
+        int b = i / (T * E);
+        double p[S];
+        attend(x, b, i / E % T, mask, causal, scale, p);
+        y[i] = 0;
+        for (int s = 0; s < S; s++)
+            y[i] += p[s] * x[2][(b * S + s) * E + i % E];
+    }
+}
+
+/* x: g, q, k, v; y: the cotangents of q, k and v one after the other. */
+static void attention_backward_reference(const double *const *x, int causal, double scale, double *y)
+{
+    double *gq = y, *gk = gq + BATCH * T * D, *gv = gk + BATCH * S * D;
+    for (int i = 0; i < BATCH * (T * D + S * D + S * E); i++)
+        y[i] = 0;
+    for (int row = 0; row < BATCH * T; row++) {
+        double p[S], gp[S], mean = 0;
+        int b = row / T;
+        attend(x + 1, b, row % T, NO_MASK, causal, scale, p);
+        for (int s = 0; s < S; s++) {
+            gp[s] = 0;
+            for (int e = 0; e < E; e++) {
+                gp[s] += x[0][row * E + e] * x[3][(b * S + s) * E + e];
+                gv[(b * S + s) * E + e] += p[s] * x[0][row * E + e];
+            }
+            mean += p[s] * gp[s];
+        }
+        for (int s = 0; s < S; s++)
+            for (int d = 0; d < D; d++) {
+                gq[row * D + d] += scale * p[s] * (gp[s] - mean) * x[2][(b * S + s) * D + d];
+                gk[(b * S + s) * D + d] += scale * p[s] * (gp[s] - mean) * x[1][row * D + d];
+            }
+    }
+}
+
+static tape_tensor run_attention_backward(const tape_tensor *x, bool causal, double scale)
+{
+    tape__attention_attr attr = {scale, causal};
+    tape_tensor gq = tape__run(TAPE__OP_attention_backward, x, 4, &attr, sizeof attr), parts[3] = {gq};
+    for (int i = 1; i < 3; i++)
+        parts[i] = tape__sibling(gq, i);
+    for (int i = 0; i < 3; i++)
+        parts[i] = tape_flatten(parts[i], 0, -1);
+    return tape_concat(parts, 3, 0);
+}
+
+/* Row t of x [2, 3, 4], pairs `apart` from each other. */
+static void rope_reference(const double *x, int step, int apart, int offset, double base, double *y)
+{
+    for (int t = 0; t < 6; t++)
+        for (int i = 0; i < 2; i++) {
+            double angle = (t % 3 + offset) * pow(base, -i / 2.0);
+            double a = x[4 * t + i * step], b = x[4 * t + i * step + apart];
+            y[4 * t + i * step] = a * cos(angle) - b * sin(angle);
+            y[4 * t + i * step + apart] = a * sin(angle) + b * cos(angle);
+        }
+}
+
+#define Q FLOAT(3, BATCH, T, D)
+#define K FLOAT(3, BATCH, S, D)
+#define V FLOAT(3, BATCH, S, E)
+#define MASKED                                                                                                         \
+    {                                                                                                                  \
+        SAMPLE_MASK, {3, {BATCH, 1, S}}, 0, 2                                                                          \
+    }
+#define ATTENTION_OPTIONS(...) (&(const tape_attention_options){__VA_ARGS__})
+#define ROPE_OPTIONS(...) (&(const tape_rope_options){__VA_ARGS__})
+/* OTHER(op, label, inputs, their number, call, reference, not differentiable) */
+#define OTHERS(OTHER)                                                                                                  \
+    OTHER(attention, plain, LIST(Q, K, V), 3, tape_attention(x[0], x[1], x[2], TAPE_NONE, NULL),                       \
+          attention_reference(x, NO_MASK, 0, sqrt(0.5), y), false)                                                     \
+    OTHER(attention, causal, LIST(Q, K, V), 3,                                                                         \
+          tape_attention(x[0], x[1], x[2], TAPE_NONE, ATTENTION_OPTIONS(.causal = true, .scale = 0.75)),               \
+          attention_reference(x, NO_MASK, 1, 0.75, y), false)                                                          \
+    OTHER(attention, added_mask, LIST(Q, K, V, FLOAT(2, T, S)), 4, tape_attention(x[0], x[1], x[2], x[3], NULL),       \
+          attention_reference(x, ADDED, 0, sqrt(0.5), y), false)                                                       \
+    OTHER(attention, mask, LIST(Q, K, V, MASKED), 4, tape_attention(x[0], x[1], x[2], x[3], NULL),                     \
+          attention_reference(x, LEFT_OUT, 0, sqrt(0.5), y), false)                                                    \
+    OTHER(attention_backward, plain, LIST(FLOAT(3, BATCH, T, E), Q, K, V), 4, run_attention_backward(x, false, 0.5),   \
+          attention_backward_reference(x, 0, 0.5, y), true)                                                            \
+    OTHER(attention_backward, causal, LIST(FLOAT(3, BATCH, T, E), Q, K, V), 4, run_attention_backward(x, true, 0.5),   \
+          attention_backward_reference(x, 1, 0.5, y), true)                                                            \
+    OTHER(rope, halves, LIST(FLOAT(3, 2, 3, 4)), 1, tape_rope(x[0], NULL), rope_reference(x[0], 1, 2, 0, 10000, y),    \
+          false)                                                                                                       \
+    OTHER(rope, interleaved, LIST(FLOAT(3, 2, 3, 4)), 1,                                                               \
+          tape_rope(x[0], ROPE_OPTIONS(.interleaved = true, .offset = 5, .base = 100)),                                \
+          rope_reference(x[0], 2, 1, 5, 100, y), false)
+
+#define OTHER_FUNCTIONS(op, label, inputs, n, call, expected, flat)                                                    \
+    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
+    {                                                                                                                  \
+        return call;                                                                                                   \
+    }                                                                                                                  \
+    static void op##_##label##_reference(const double *const *x, double *y)                                            \
+    {                                                                                                                  \
+        expected;                                                                                                      \
+    }
+OTHERS(OTHER_FUNCTIONS)
+#define OTHER_ENTRY(op, label, inputs, n, call, expected, flat)                                                        \
+    {#op, #label, n, inputs, op##_##label, op##_##label##_reference, flat, 0},
+
 const struct sample samples_conv[] = {
-    CONVOLUTIONS(CONV_ENTRY)
-        POOLINGS(POOL_ENTRY){NULL, NULL, 0, {{SAMPLE_FLOAT, {0, {0}}, 0, 0}}, NULL, NULL, false, 0},
+    CONVOLUTIONS(CONV_ENTRY) POOLINGS(POOL_ENTRY)
+        OTHERS(OTHER_ENTRY){NULL, NULL, 0, {{SAMPLE_FLOAT, {0, {0}}, 0, 0}}, NULL, NULL, false, 0},
 };

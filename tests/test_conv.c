@@ -322,6 +322,80 @@ START_TEST(test_pool_wrong_arguments)
 }
 END_TEST
 
+/* ---- attention --------------------------------------------------------------------------------------------------- */
+
+/* Sizes of several blocks of queries, fused against the formula made of other ops. */
+static tape_tensor by_formula(const tape_tensor *x, bool causal)
+{
+    tape_tensor s = tape_div_scalar(tape_matmul(x[0], tape_transpose(x[1], -2, -1)), sqrt((double)tape_size(x[0], -1)));
+    tape_shape square = TAPE_SHAPE(tape_size(x[0], -2), tape_size(x[1], -2));
+    tape_tensor below = tape_tril(tape_ones(TAPE_F64, square), 0);
+    if (causal)
+        s = tape_where(tape_gt_scalar(below, 0), s, tape_scalar(TAPE_F64, -INFINITY));
+    return tape_matmul(tape_softmax(s, -1), x[2]);
+}
+
+static void compare_with_formula(int64_t queries, int64_t keys, bool causal)
+{
+    tape_seed(3);
+    tape_tensor x[3] = {random_leaf(TAPE_F64, TAPE_SHAPE(2, 3, queries, 5)),
+                        random_leaf(TAPE_F64, TAPE_SHAPE(2, 3, keys, 5)),
+                        random_leaf(TAPE_F64, TAPE_SHAPE(2, 3, keys, 7))};
+    tape_tensor y = tape_attention(x[0], x[1], x[2], TAPE_NONE, &(tape_attention_options){.causal = causal});
+    tape_tensor expected = by_formula(x, causal), got[3], want[3];
+    tape_tensor g = tape_cos(tape_detach(y));
+    ck_assert_int_eq(tape_grad(&y, 1, &g, x, 3, NULL, got), TAPE_OK);
+    ck_assert_int_eq(tape_grad(&expected, 1, &g, x, 3, NULL, want), TAPE_OK);
+    double *values = read_f64(expected);
+    compare(0, "attention", y, values, 1e-13);
+    free(values);
+    for (int i = 0; i < 3; i++) {
+        values = read_f64(want[i]);
+        compare(i, "attention's gradient", got[i], values, 1e-12);
+        free(values);
+        tape_free(x[i]);
+    }
+    tape_reset();
+}
+
+START_TEST(test_attention_blocks)
+{
+    compare_with_formula(150, 90, false);
+    compare_with_formula(150, 90, true);
+    compare_with_formula(90, 150, true);
+    compare_with_formula(1, 1, true);
+    ck_assert_int_eq(tape_threads(3), TAPE_OK);
+    compare_with_formula(150, 170, true);
+    ck_assert_int_eq(tape_threads(1), TAPE_OK);
+}
+END_TEST
+
+START_TEST(test_attention_edges)
+{
+    tape_tensor q = PARAM(TAPE_SHAPE(2, 1), 1, 2), k = PARAM(TAPE_SHAPE(2, 1), 3, 4), v = PARAM(TAPE_SHAPE(2, 1), 5, 6);
+    tape_tensor mask = CONSTANT(TAPE_U8, TAPE_SHAPE(2, 2), 0, 0, 1, 0);
+    EXPECT(tape_attention(q, k, v, mask, NULL), 0, 5);
+    EXPECT(gradient_of(tape_attention(q, k, v, mask, NULL), v), 1, 0);
+    EXPECT(gradient_of(tape_attention(q, k, v, mask, NULL), q), 0, 0);
+    tape_tensor none = tape_param(TAPE_F64, TAPE_SHAPE(0, 1), NULL);
+    EXPECT(tape_attention(q, none, none, TAPE_NONE, NULL), 0, 0);
+    EXPECT_SHAPE(tape_attention(none, k, v, TAPE_NONE, NULL), TAPE_SHAPE(0, 1));
+    EXPECT(gradient_of(tape_attention(none, k, v, TAPE_NONE, NULL), k), 0, 0);
+    EXPECT_ERROR(tape_attention(q, v, tape_ones(TAPE_F64, TAPE_SHAPE(3, 1)), TAPE_NONE, NULL), TAPE_ERROR_SHAPE,
+                 "attention: q [2, 1], k [2, 1] and v [3, 1]");
+    EXPECT_ERROR(tape_attention(q, k, v, tape_ones(TAPE_F64, TAPE_SHAPE(3, 2)), NULL), TAPE_ERROR_SHAPE, "mask [3, 2]");
+    EXPECT_ERROR(tape_attention(q, k, v, tape_ones(TAPE_I64, TAPE_SHAPE(2, 2)), NULL), TAPE_ERROR_DTYPE,
+                 "a mask of u8");
+    EXPECT_ERROR(tape_attention(q, k, tape_ones(TAPE_F32, TAPE_SHAPE(2, 1)), TAPE_NONE, NULL), TAPE_ERROR_DTYPE,
+                 "differ");
+    EXPECT_ERROR(tape_rope(q, NULL), TAPE_ERROR_SHAPE, "an even D");
+    EXPECT_ERROR(tape_rope(tape_ones(TAPE_F64, TAPE_SHAPE(2, 2)), &(tape_rope_options){.base = -1}),
+                 TAPE_ERROR_ARGUMENT, "base is -1");
+    EXPECT_ERROR(tape_rope(tape_ones(TAPE_F64, TAPE_SHAPE(2, 2)), &(tape_rope_options){.offset = INT64_MIN}),
+                 TAPE_ERROR_ARGUMENT, "beyond 2^52");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("conv");
@@ -335,6 +409,8 @@ int main(void)
     tcase_add_test(all, test_wrong_shapes);
     tcase_add_test(all, test_pool_by_hand);
     tcase_add_test(all, test_pool_wrong_arguments);
+    tcase_add_test(all, test_attention_blocks);
+    tcase_add_test(all, test_attention_edges);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -77,6 +77,32 @@ TAPE_API tape_tensor tape_adaptive_avg_pool2d(tape_tensor x, int64_t out_h, int6
 TAPE_API tape_tensor tape_adaptive_max_pool1d(tape_tensor x, int64_t out, tape_tensor *indices);
 TAPE_API tape_tensor tape_adaptive_max_pool2d(tape_tensor x, int64_t out_h, int64_t out_w, tape_tensor *indices);
 
+/* ---- attention --------------------------------------------------------------------------------------------------- */
+
+typedef struct tape_attention_options {
+    bool causal;  /* query i sees keys 0 to i alone */
+    double scale; /* 0 stands for 1 / sqrt(D) */
+} tape_attention_options;
+
+/* softmax(scale q k' + mask) v, the softmax along the keys. q: [..., T, D], k: [..., S, D], v: [..., S, E], f32 or f64,
+ * with the same leading axes; y: [..., T, E]. mask: broadcast to [..., T, S]; f32 or f64: added; u8: 0 leaves a key
+ * out; or TAPE_NONE. A query that sees no key gives 0. `options` may be NULL. Worked out for some queries at a time, in
+ * both directions: no [T, S] matrix is kept. d: as of the formula; with create_graph, and for a mask with gradient,
+ * [..., T, S] matrices are made. */
+TAPE_API tape_tensor tape_attention(tape_tensor q, tape_tensor k, tape_tensor v, tape_tensor mask,
+                                    const tape_attention_options *options);
+
+/* Rotary positions. */
+typedef struct tape_rope_options {
+    bool interleaved; /* pairs are elements 2i and 2i + 1; else i and i + D/2 */
+    int64_t offset;   /* the position of row 0 */
+    double base;      /* 0 stands for 10000 */
+} tape_rope_options;
+
+/* x [..., T, D] with D even, f32 or f64: pair i of row t is turned by (t + offset) base^(-2i / D). `options` may be
+ * NULL. d: turned back. (Su et al., 2021.) */
+TAPE_API tape_tensor tape_rope(tape_tensor x, const tape_rope_options *options);
+
 #ifdef __cplusplus
 }
 #endif
