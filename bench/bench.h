@@ -11,14 +11,16 @@ double bench_now(void);
 /* True if the filter, a regular expression, may match a metric that begins with this name. */
 bool bench_wants(const char *name);
 
-/* Report a figure: "workload.metric value unit" on stdout where the filter matches the full name, and in the JSON. */
+/* Report a figure: "workload.metric value unit" on stdout where the filter matches the full name, and in the JSON. One
+ * whose name ends in "check" is what was computed: a peer's must agree with it. */
 void bench_report(const char *workload, const char *metric, double value, const char *unit);
 
 /* A workload looks at what it has computed, so that it cannot time nonsense: false, and a failing exit, unless ok. */
 bool bench_check(bool ok, const char *workload, const char *what);
 
-/* n numbers in low..high, the same in every run. */
+/* n numbers in low..high, the same in every run. A workload whose result a peer must reach starts again from a seed. */
 void bench_random(float *out, int64_t n, double low, double high);
+void bench_seed(uint64_t seed);
 
 /* Minimum and median of repeated timings. */
 enum { BENCH_MOST = 64 };
@@ -47,6 +49,11 @@ void bench_report_phases(const char *workload, const bench_phases *phases, doubl
 double bench_copy_seconds(float *to, const float *from, int64_t n);
 double bench_peak_flops(void);
 
+/* Bytes of this process that are resident, and the most that were since the last call of bench_forget_peak(). */
+double bench_resident(void);
+double bench_peak_resident(void);
+void bench_forget_peak(void);
+
 /* Run what the filter matches here and at the peers in turns, and report this side's figures and the ratios. False if
  * this side fails. Peers that were not found print one line each. */
 bool bench_compare(const char *self, const char *filter, int threads);
@@ -58,6 +65,8 @@ void bench_w2_vec64(void);
 void bench_w3_elementwise(void);
 void bench_w4_matmul(void);
 void bench_w5_mlp(void);
+void bench_w6_conv(void);
+void bench_w7_gpt(void);
 void bench_w8_lstm(void);
 void bench_w9_springs(void);
 void bench_w10_numeric(void);

@@ -1,5 +1,6 @@
 /* --peers: runs tape's workloads and a peer's in turns, each in a process of its own, and prints what one takes beside
  * the other. Knows how lines are written and where the peers lie, no workload. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "bench.h"
 
 enum { ROUNDS = 3, MOST = 512 };
+#define AGREE 1e-3 /* relative: both sides round f32 in their own order */
 
 /* The best that one side has reached, by name: least times, greatest rates. */
 typedef struct figure {
@@ -62,21 +64,37 @@ static bool run(const char *program, const char *filter, int threads, figures *a
     return pclose(lines) == 0;
 }
 
+static bool ends_in(const char *name, const char *end)
+{
+    const char *last = strrchr(name, '.');
+    return last && strcmp(last + 1, end) == 0;
+}
+
 /* "w1_scalar.total.min" becomes "w1_scalar", "total.ratio.libtorch"; medians and figures of one side alone nothing. */
 static void report_ratio(const figure *own, const figure *other, const char *peer)
 {
     char workload[96], metric[160];
     snprintf(workload, sizeof workload, "%s", own->name);
     char *first = strchr(workload, '.'), *last = strrchr(workload, '.');
-    if (!first || (strcmp(last, ".min") != 0 && strcmp(last, ".gflops") != 0))
+    if (!first || !(ends_in(workload, "min") || ends_in(workload, "gflops") || ends_in(workload, "bytes")))
         return;
     *last = *first = 0;
     snprintf(metric, sizeof metric, "%s.ratio.%s", first + 1, peer);
     bench_report(workload, metric, is_rate(own->unit) ? own->best / other->best : other->best / own->best, "x");
 }
 
-static void report(figures *own, figures *others)
+/* What both computed. */
+static bool agree(const figure *own, const figure *other, const char *peer)
 {
+    bool ok = !ends_in(own->name, "check") || fabs(own->best - other->best) <= AGREE * fabs(other->best);
+    if (!ok)
+        fprintf(stderr, "tape-bench: %s: %g, but %g by %s\n", own->name, own->best, other->best, peer);
+    return ok;
+}
+
+static bool report(figures *own, figures *others)
+{
+    bool ok = true;
     for (int i = 0; i < own->n; i++) {
         char name[96];
         snprintf(name, sizeof name, "%s", own->of[i].name);
@@ -87,10 +105,13 @@ static void report(figures *own, figures *others)
         bench_report(name, metric + 1, own->of[i].best, own->of[i].unit);
         for (int p = 0; p < PEERS; p++) {
             const figure *other = find(&others[p], own->of[i].name);
-            if (other)
-                report_ratio(&own->of[i], other, peers[p].name);
+            if (!other)
+                continue;
+            report_ratio(&own->of[i], other, peers[p].name);
+            ok &= agree(&own->of[i], other, peers[p].name);
         }
     }
+    return ok;
 }
 
 void bench_name_missing_peers(void)
@@ -111,7 +132,7 @@ bool bench_compare(const char *self, const char *filter, int threads)
                 fprintf(stderr, "tape-bench: %s failed\n", peers[p].program);
     }
     if (ok)
-        report(&all[0], &all[1]);
+        ok = report(&all[0], &all[1]);
     free(all);
     return ok;
 }

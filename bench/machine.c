@@ -1,8 +1,13 @@
-/* What this machine can do at most, on one thread: bytes copied and fused multiply-adds done in a second. */
+/* What this machine can do at most, on one thread: bytes copied and fused multiply-adds done in a second; what memory
+ * this process takes of it. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#endif
+#if defined(__GLIBC__)
+#include <malloc.h>
 #endif
 
 #include "bench.h"
@@ -112,4 +117,42 @@ double bench_peak_flops(void)
         best = seconds < best ? seconds : best;
     }
     return 2.0 * LANES * CHAINS * ROUNDS / best;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+/* A line of /proc/self/status, in KiB there; 0 where there is none. */
+static double status_bytes(const char *name)
+{
+    char line[128];
+    double kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, name, strlen(name)) == 0)
+            sscanf(line + strlen(name), "%lf", &kib);
+    if (f)
+        fclose(f);
+    return kib * 1024;
+}
+
+double bench_resident(void)
+{
+#if defined(__GLIBC__)
+    malloc_trim(0); /* what was freed before is not to be found again as if it were new */
+#endif
+    return status_bytes("VmRSS:");
+}
+
+double bench_peak_resident(void)
+{
+    return status_bytes("VmHWM:");
+}
+
+void bench_forget_peak(void)
+{
+    FILE *f = fopen("/proc/self/clear_refs", "w");
+    if (f) {
+        fputs("5", f);
+        fclose(f);
+    }
 }

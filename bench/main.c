@@ -20,6 +20,8 @@ static const struct workload {
     {"w3_elementwise", bench_w3_elementwise},
     {"w4_matmul", bench_w4_matmul},
     {"w5_mlp", bench_w5_mlp},
+    {"w6_conv", bench_w6_conv},
+    {"w7_gpt", bench_w7_gpt},
     {"w8_lstm", bench_w8_lstm},
     {"w9_springs", bench_w9_springs},
     {"w10_numeric", bench_w10_numeric},

@@ -13,9 +13,15 @@ double bench_now(void)
 }
 
 /* A linear congruential generator's upper bits (D. E. Knuth's MMIX constants). */
+static uint64_t state = 1;
+
+void bench_seed(uint64_t seed)
+{
+    state = seed;
+}
+
 void bench_random(float *out, int64_t n, double low, double high)
 {
-    static uint64_t state = 1;
     for (int64_t i = 0; i < n; i++) {
         state = state * 6364136223846793005U + 1442695040888963407U;
         out[i] = (float)(low + (high - low) * (double)(state >> 40) / (double)(1 << 24));

@@ -1,8 +1,13 @@
 // libtorch beside tape's workloads: the same loops on the same sizes, printed under the same names.
 #include <torch/torch.h>
 
+#include <malloc.h>
+
 #include <chrono>
+#include <cmath>
+#include <cstdint>
 #include <cstdio>
+#include <fstream>
 #include <functional>
 #include <regex>
 #include <string>
@@ -189,6 +194,197 @@ void mlp(const std::string &name, int64_t batch, const std::vector<int64_t> &wid
     report("w5_mlp." + name + ".step.min", least * 1e6, "us");
 }
 
+// ---- w6, w7: the numbers are those of bench/measure.c, so that both sides compute the same
+// ----------------------------
+
+std::uint64_t state;
+
+torch::Tensor numbers(std::vector<int64_t> shape, double low, double high)
+{
+    auto x = torch::empty(shape);
+    float *data = x.data_ptr<float>();
+    for (int64_t i = 0; i < x.numel(); i++) {
+        state = state * 6364136223846793005U + 1442695040888963407U;
+        data[i] = float(low + (high - low) * double(state >> 40) / double(1 << 24));
+    }
+    return x;
+}
+
+torch::Tensor numbers(std::vector<int64_t> shape, double limit)
+{
+    return numbers(std::move(shape), -limit, limit);
+}
+
+// Least seconds of a step; `last` gets the loss of the third.
+double time_steps(int repetitions, const std::function<torch::Tensor()> &loss_of, torch::optim::Optimizer &optim,
+                  double *last)
+{
+    auto step = [&] {
+        torch::Tensor loss = loss_of();
+        loss.backward();
+        optim.step();
+        optim.zero_grad();
+        return loss;
+    };
+    for (int i = 0; i < 3; i++)
+        *last = step().item<double>();
+    double least = 1e9;
+    for (int r = -2; r < repetitions; r++) {
+        double start = now();
+        step();
+        if (r >= 0)
+            least = std::min(least, now() - start);
+    }
+    return least;
+}
+
+void conv_net()
+{
+    if (!wants("w6_conv.a.step.min"))
+        return;
+    state = 6;
+    std::vector<torch::Tensor> p = {numbers({16, 1, 5, 5}, 0.2),   numbers({16}, 0.2),
+                                    numbers({32, 16, 5, 5}, 0.05), numbers({32}, 0.05),
+                                    numbers({10, 512}, 0.05),      numbers({10}, 0.05)};
+    auto x = numbers({64, 1, 28, 28}, 1), target = torch::arange(64) % 10;
+    for (auto &leaf : p)
+        leaf.set_requires_grad(true);
+    torch::optim::SGD optim(p, 0.1);
+    double loss = 0;
+    auto loss_of = [&] {
+        auto h = torch::max_pool2d(torch::relu(torch::conv2d(x, p[0], p[1])), 2);
+        h = torch::max_pool2d(torch::relu(torch::conv2d(h, p[2], p[3])), 2);
+        return torch::cross_entropy_loss(torch::linear(h.flatten(1), p[4], p[5]), target);
+    };
+    double least = time_steps(15, loss_of, optim, &loss);
+    report("w6_conv.a.check", loss, "nats");
+    report("w6_conv.a.step.min", least * 1e3, "ms");
+}
+
+void convolution()
+{
+    if (!wants("w6_conv.b.forward.min") && !wants("w6_conv.b.backward.min") && !wants("w6_conv.b.total.min"))
+        return;
+    state = 7;
+    auto x = leaf(numbers({32, 64, 32, 32}, 1)), w = leaf(numbers({64, 64, 3, 3}, 1)), g = numbers({32, 64, 32, 32}, 1);
+    best times;
+    for (int r = -2; r < 15; r++) {
+        double start = now();
+        auto y = torch::conv2d(x, w, {}, 1, 1);
+        double middle = now();
+        y.backward(g);
+        double end = now();
+        if (r == -2) {
+            double sum = 0;
+            for (const auto &t : {y.detach(), x.grad(), w.grad()})
+                sum += t.flatten().narrow(0, 0, 1000).to(torch::kFloat64).abs().sum().item<double>();
+            report("w6_conv.b.check", sum, "sum");
+        }
+        x.mutable_grad().reset(), w.mutable_grad().reset();
+        y.reset();
+        if (r >= 0)
+            times.add(start, middle, end, now());
+    }
+    times.print("w6_conv.b", 1e3, "ms");
+}
+
+struct gpt {
+    int64_t batch, time, channels, layers, heads, vocabulary;
+    std::vector<torch::Tensor> p;
+    torch::Tensor x, target, future;
+
+    void add(std::vector<int64_t> shape, double low, double high)
+    {
+        p.push_back(leaf(numbers(std::move(shape), low, high)));
+    }
+    void add_linear(int64_t in, int64_t out)
+    {
+        add({out, in}, -0.05, 0.05);
+        add({out}, -0.05, 0.05);
+    }
+    void add_norm()
+    {
+        add({channels}, 0.9, 1.1);
+        add({channels}, -0.1, 0.1);
+    }
+    void make()
+    {
+        int64_t c = channels, n = batch * time;
+        state = 7;
+        add({vocabulary, c}, -0.05, 0.05);
+        add({time, c}, -0.05, 0.05);
+        for (int64_t i = 0; i < layers; i++) {
+            add_norm();
+            add_linear(c, 3 * c);
+            add_linear(c, c);
+            add_norm();
+            add_linear(c, 4 * c);
+            add_linear(4 * c, c);
+        }
+        add_norm();
+        auto i = torch::arange(n + 1);
+        auto token = (i * i + 7 * i) % 1009 % vocabulary;
+        x = token.narrow(0, 0, n).view({batch, time}), target = token.narrow(0, 1, n);
+        future = torch::ones({time, time}, torch::kBool).triu(1);
+    }
+    torch::Tensor attend(const torch::Tensor &h, const torch::Tensor *w) const
+    {
+        auto heads_of = [&](const torch::Tensor &t) {
+            return t.view({batch, time, heads, channels / heads}).transpose(1, 2);
+        };
+        auto qkv = torch::linear(h, w[0], w[1]).split(channels, 2);
+        auto q = heads_of(qkv[0]), k = heads_of(qkv[1]), v = heads_of(qkv[2]);
+        auto s = q.matmul(k.transpose(-2, -1)) * (1 / std::sqrt(double(channels / heads)));
+        auto y = torch::softmax(s.masked_fill(future, -INFINITY), -1).matmul(v);
+        return torch::linear(y.transpose(1, 2).contiguous().view({batch, time, channels}), w[2], w[3]);
+    }
+    torch::Tensor loss() const
+    {
+        auto norm = [&](const torch::Tensor &h, const torch::Tensor *w) {
+            return torch::layer_norm(h, {channels}, w[0], w[1], 1e-5);
+        };
+        auto h = torch::embedding(p[0], x) + p[1];
+        const torch::Tensor *w = &p[2];
+        for (int64_t i = 0; i < layers; i++, w += 12) {
+            h = h + attend(norm(h, w), w + 2);
+            auto inner = torch::gelu(torch::linear(norm(h, w + 6), w[8], w[9]), "tanh");
+            h = h + torch::linear(inner, w[10], w[11]);
+        }
+        auto logits = torch::linear(norm(h, w), p[0]);
+        return torch::cross_entropy_loss(logits.view({batch * time, vocabulary}), target);
+    }
+};
+
+// A line of /proc/self/status, in bytes.
+double status_bytes(const std::string &name)
+{
+    std::ifstream file("/proc/self/status");
+    std::string word;
+    while (file >> word)
+        if (word == name) {
+            double kib;
+            file >> kib;
+            return kib * 1024;
+        }
+    return 0;
+}
+
+void transformer(const std::string &name, gpt m, int repetitions)
+{
+    if (!wants("w7_gpt." + name + ".step.min") && !wants("w7_gpt." + name + ".peak.bytes"))
+        return;
+    malloc_trim(0);
+    double idle = status_bytes("VmRSS:"), loss = 0;
+    std::ofstream("/proc/self/clear_refs") << "5";
+    m.make();
+    torch::optim::AdamW optim(m.p, torch::optim::AdamWOptions(0.001));
+    double least = time_steps(
+        repetitions, [&] { return m.loss(); }, optim, &loss);
+    report("w7_gpt." + name + ".check", loss, "nats");
+    report("w7_gpt." + name + ".step.min", least * 1e3, "ms");
+    report("w7_gpt." + name + ".peak.bytes", status_bytes("VmHWM:") - idle, "bytes");
+}
+
 void springs()
 {
     const int64_t n = 100;
@@ -233,6 +429,10 @@ int main(int argc, char **argv)
     mlp("a", 1, {8, 32, 32, 2}, 100);
     mlp("b", 64, {784, 128, 10}, 4);
     mlp("c", 256, {784, 512, 512, 10}, 1);
+    conv_net();
+    convolution();
+    transformer("a", {8, 64, 128, 4, 4, 65}, 15);
+    transformer("b", {4, 256, 384, 6, 6, 256}, 7);
     if (wants("w9_springs.forward.min") || wants("w9_springs.total.min"))
         springs();
 }
