@@ -3,13 +3,24 @@
 #define TAPE_BENCH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Seconds of a clock that only goes forward. */
 double bench_now(void);
 
-/* True if the filter, a regular expression, may match a metric that begins with this name. */
+/* The filter, an extended regular expression that full metric names are searched for; false unless it is one. Without
+ * one all match. */
+bool bench_filter_set(const char *text);
+void bench_filter_clear(void);
+bool bench_matches(const char *name);
+
+/* False if the filter cannot match any metric that begins with this name: a workload's, and what follows it. */
 bool bench_wants(const char *name);
+
+/* The filter for processes that run this workload: up to where it may go into the last part of a name, which differs.
+ */
+void bench_filter_for(const char *workload, char *out, size_t size);
 
 /* Report a figure: "workload.metric value unit" on stdout where the filter matches the full name, and in the JSON. One
  * whose name ends in "check" is what was computed: a peer's must agree with it. */
@@ -54,9 +65,9 @@ double bench_resident(void);
 double bench_peak_resident(void);
 void bench_forget_peak(void);
 
-/* Run what the filter matches here and at the peers in turns, and report this side's figures and the ratios. False if
- * this side fails. Peers that were not found print one line each. */
-bool bench_compare(const char *self, const char *filter, int threads);
+/* Run what the filter matches of a workload here and at the peers in turns, and report this side's figures and the
+ * ratios. False if this side fails. Peers that were not found print one line each. */
+bool bench_compare(const char *self, const char *workload, const char *filter, int threads);
 void bench_name_missing_peers(void);
 
 /* A workload prints its own figures. They are listed once, in main.c. */

@@ -22,8 +22,14 @@ typedef struct figures {
 } figures;
 
 static const struct peer {
-    const char *name, *program; /* "" where it was not built */
-} peers[] = {{"libtorch", TAPE_BENCH_LIBTORCH}, {"openblas", TAPE_BENCH_OPENBLAS}};
+    const char *name, *workloads; /* the names of what it has begin so, separated by spaces */
+    const char *program;          /* "" where it was not built */
+    const char *options;
+} peers[] = {{"libtorch", "w1_ w2_ w3_ w4_ w5_ w6_ w7_ w8_ w9_ w11_", TAPE_BENCH_LIBTORCH, ""},
+             {"openblas", "w4_", TAPE_BENCH_OPENBLAS, ""},
+             {"libxsmm", "w4_", TAPE_BENCH_LIBXSMM, ""},
+             {"libxsmm_call", "w4_", TAPE_BENCH_LIBXSMM, " --call 1"},
+             {"adolc", "w9_", TAPE_BENCH_ADOLC, ""}};
 enum { PEERS = sizeof peers / sizeof *peers };
 
 static bool is_rate(const char *unit)
@@ -49,10 +55,11 @@ static void keep(figures *all, const figure *seen)
 }
 
 /* Run a program of either side and keep the figures that it prints; false if it fails. */
-static bool run(const char *program, const char *filter, int threads, figures *all)
+static bool run(const char *program, const char *options, const char *filter, int threads, figures *all)
 {
     char command[1024], line[256];
-    snprintf(command, sizeof command, "'%s' --filter '%s' --threads %d --json /dev/null", program, filter, threads);
+    snprintf(command, sizeof command, "'%s' --filter '%s' --threads %d --json /dev/null%s", program, filter, threads,
+             options);
     FILE *lines = popen(command, "r");
     if (!lines)
         return false;
@@ -76,9 +83,12 @@ static void report_ratio(const figure *own, const figure *other, const char *pee
     char workload[96], metric[160];
     snprintf(workload, sizeof workload, "%s", own->name);
     char *first = strchr(workload, '.'), *last = strrchr(workload, '.');
-    if (!first || !(ends_in(workload, "min") || ends_in(workload, "gflops") || ends_in(workload, "bytes")))
+    bool strip = ends_in(workload, "min") || ends_in(workload, "gflops") || ends_in(workload, "bytes");
+    if (!first || !(strip || strcmp(own->unit, "bytes") == 0))
         return;
-    *last = *first = 0;
+    if (strip)
+        *last = 0;
+    *first = 0;
     snprintf(metric, sizeof metric, "%s.ratio.%s", first + 1, peer);
     bench_report(workload, metric, is_rate(own->unit) ? own->best / other->best : other->best / own->best, "x");
 }
@@ -121,14 +131,25 @@ void bench_name_missing_peers(void)
             printf("# %s: not found when this was configured, skipped\n", peers[p].name);
 }
 
-bool bench_compare(const char *self, const char *filter, int threads)
+/* "w4_matmul" is among "w3_ w4_". */
+static bool has_workload(const struct peer *peer, const char *workload)
+{
+    const char *end = strchr(workload, '_');
+    for (const char *at = peer->workloads; end && *at; at += strcspn(at, " "), at += *at == ' ')
+        if (strncmp(at, workload, (size_t)(end - workload) + 1) == 0)
+            return *peer->program;
+    return false;
+}
+
+bool bench_compare(const char *self, const char *workload, const char *filter, int threads)
 {
     figures *all = calloc(1 + PEERS, sizeof *all);
     bool ok = all != NULL;
     for (int r = 0; r < ROUNDS && ok; r++) {
-        ok = run(self, filter, threads, &all[0]);
+        ok = run(self, "", filter, threads, &all[0]);
         for (int p = 0; p < PEERS && ok; p++)
-            if (*peers[p].program && !run(peers[p].program, filter, threads, &all[1 + p]))
+            if (has_workload(&peers[p], workload) &&
+                !run(peers[p].program, peers[p].options, filter, threads, &all[1 + p]))
                 fprintf(stderr, "tape-bench: %s failed\n", peers[p].program);
     }
     if (ok)

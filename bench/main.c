@@ -2,7 +2,6 @@
 #include "bench.h"
 
 #include <errno.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +31,6 @@ static const struct workload {
 // clang-format on
 
 static struct {
-    bool filtered;
-    regex_t filter;
     FILE *json;
     bool any;
     bool peers;
@@ -41,29 +38,11 @@ static struct {
     bool wrong; /* a workload's result failed its check */
 } options = {.threads = 1};
 
-static bool matches(const char *name)
-{
-    return !options.filtered || regexec(&options.filter, name, 0, NULL, 0) == 0;
-}
-
-/* The filter may name a metric of the workload, or the workload of a row: either may begin the other. */
-static const char *filter_text = "";
-bool bench_wants(const char *name)
-{
-    const char *text = filter_text + (filter_text[0] == '^');
-    size_t m = strcspn(text, "\\$*+?()[]{}|"), n = strlen(name), same = 0;
-    if (text[m] == '*' || text[m] == '?') /* they bind to the character before them */
-        m -= m > 0;
-    while (same < m && same < n && (text[same] == name[same] || text[same] == '.'))
-        same++;
-    return matches(name) || same == m || same == n || strpbrk(text, "|(") != NULL;
-}
-
 void bench_report(const char *workload, const char *metric, double value, const char *unit)
 {
     char name[128];
     snprintf(name, sizeof name, "%s.%s", workload, metric);
-    if (!matches(name))
+    if (!bench_matches(name))
         return;
     printf("%s %.4g %s\n", name, value, unit);
     fflush(stdout);
@@ -122,12 +101,8 @@ static int parse(int argc, char **argv)
             return fail("%s needs a value", option);
         i++;
         if (strcmp(option, "--filter") == 0) {
-            if (options.filtered)
-                regfree(&options.filter);
-            if (regcomp(&options.filter, value, REG_EXTENDED | REG_NOSUB) != 0)
+            if (!bench_filter_set(value))
                 return fail("%s is no regular expression", value);
-            options.filtered = true;
-            filter_text = value;
         } else if (strcmp(option, "--threads") == 0) {
             char *end;
             long n = strtol(value, &end, 10);
@@ -142,20 +117,11 @@ static int parse(int argc, char **argv)
     return 0;
 }
 
-/* What the processes are to run: the filter up to where it may go into the last part of a name, which differs. */
 static bool compare(const char *self, const char *workload)
 {
-    static const char *const ends[] = {".ratio", "\\.ratio", ".min", "\\.min", ".median", "\\.median"};
     char filter[256];
-    snprintf(filter, sizeof filter, "%s", filter_text);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        char *end = strstr(filter, ends[i]);
-        if (end)
-            *end = 0;
-    }
-    if (strncmp(filter + (filter[0] == '^'), workload, strlen(workload)) != 0)
-        snprintf(filter, sizeof filter, "^%s[.]", workload);
-    return bench_compare(self, filter, options.threads);
+    bench_filter_for(workload, filter, sizeof filter);
+    return bench_compare(self, workload, filter, options.threads);
 }
 
 int main(int argc, char **argv)
@@ -187,8 +153,7 @@ int main(int argc, char **argv)
             status = 1;
         }
     }
-    if (options.filtered)
-        regfree(&options.filter);
+    bench_filter_clear();
     tape_shutdown();
     return status;
 }
