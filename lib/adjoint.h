@@ -47,4 +47,28 @@ tape__adjoint *tape__adjoint_of(tape *t, const tape__node *x);
 /* x's adjoint is used up. */
 void tape__adjoint_drop(tape *t, tape__node *x);
 
+/*
+ * One record of a plain sweep for an op that has a fused VJP: nodes and memory instead of handles, so that a small op
+ * costs little more than its arithmetic. A fused VJP reads y's adjoint and adds to those of the inputs that `needs`
+ * names, by tape__contribute() and tape__adjoint_target(). It returns false without having changed anything where it
+ * does not apply (a layout it does not take, say): then the op's vjp() runs. After an error it returns false too.
+ */
+struct tape__fused {
+    tape *t;
+    tape__node *y;
+    int n_in;
+    unsigned needs; /* bit i: input i */
+    const uint32_t *in;
+    const void *attr;
+    const void *g; /* y's adjoint */
+    const tape__layout *g_layout;
+    tape__adjoint *holder; /* keeps it; NULL for a one-element y */
+};
+
+/* Input i where its adjoint is wanted, else NULL. */
+static inline tape__node *tape__wanted(const tape__fused *f, int i)
+{
+    return f->needs >> i & 1 ? tape__at(f->t, f->in[i]) : NULL;
+}
+
 #endif

@@ -192,30 +192,41 @@ tape_status tape_read(tape_tensor x, void *out, int64_t n)
     return TAPE_OK;
 }
 
-static tape__node *contiguous_node(const char *name, tape_tensor x)
+typedef struct storage {
+    void *data; /* NULL after an error */
+    uint32_t *version;
+    uint8_t dtype;
+} storage;
+
+/* Where x's elements lie in row-major order. A leaf is found without a node that stands for it on the tape. */
+static storage storage_of(const char *name, tape_tensor x)
 {
-    tape__node *node = node_of(name, x);
-    if (node && !tape__is_dense(node->layout)) {
-        tape__error(tape__tls, TAPE_ERROR_STATE, "x is not contiguous: use tape_read()");
-        return NULL;
+    tape *t = tape__begin(name);
+    if (t && x.flags & TAPE__FLAG_LEAF && !t->promote) {
+        tape__leaf *leaf = tape__leaf_of(t, x);
+        return leaf ? (storage){leaf->data, &leaf->version, leaf->dtype} : (storage){0};
     }
-    return node;
+    const tape__node *node = t ? node_of(name, x) : NULL;
+    if (node && !tape__is_dense(node->layout)) {
+        tape__error(t, TAPE_ERROR_STATE, "x is not contiguous: use tape_read()");
+        return (storage){0};
+    }
+    return node ? (storage){node->data, node->version, node->dtype} : (storage){0};
 }
 
 const void *tape_data(tape_tensor x)
 {
-    const tape__node *node = contiguous_node("data", x);
-    return node ? node->data : NULL;
+    return storage_of("data", x).data;
 }
 
 static const void *typed_data(const char *name, tape_tensor x, tape_dtype dtype)
 {
-    const tape__node *node = contiguous_node(name, x);
-    if (node && node->dtype != dtype) {
-        tape__error(tape__tls, TAPE_ERROR_DTYPE, "x is %s", tape_dtype_name(node->dtype));
+    storage s = storage_of(name, x);
+    if (s.data && s.dtype != dtype) {
+        tape__error(tape__tls, TAPE_ERROR_DTYPE, "x is %s", tape_dtype_name(s.dtype));
         return NULL;
     }
-    return node ? node->data : NULL;
+    return s.data;
 }
 
 const float *tape_data_f32(tape_tensor x)
@@ -232,11 +243,10 @@ const double *tape_data_f64(tape_tensor x)
 
 void *tape_data_mut(tape_tensor x)
 {
-    tape__node *node = contiguous_node("data_mut", x);
-    if (!node)
-        return NULL;
-    ++*node->version;
-    return node->data;
+    storage s = storage_of("data_mut", x);
+    if (s.data)
+        ++*s.version;
+    return s.data;
 }
 
 tape_status tape_write(tape_tensor x, const void *data, size_t bytes)

@@ -145,6 +145,7 @@ const char *tape__st_dtype(tape_dtype dtype);
 struct tape__param {
     tape_tensor leaf;
     int64_t numel;
+    tape_dtype dtype;
     double lr_factor;
     double weight_decay; /* negative: the optimiser's */
     bool owned;

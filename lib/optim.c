@@ -222,7 +222,7 @@ static void step_one(tape_optim *o, int64_t p, tape_tensor gradient)
     for (int k = 0; k < TAPE__OPTIM_STATES; k++)
         if (!tape_is_none(o->state[p * TAPE__OPTIM_STATES + k]))
             job.state[k] = tape_data_mut(o->state[p * TAPE__OPTIM_STATES + k]);
-    if (tape_dtype_of(param->leaf) == TAPE_F64)
+    if (param->dtype == TAPE_F64)
         tape__optim_update_f64(&job);
     else
         tape__optim_update_f32(&job);

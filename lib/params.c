@@ -172,7 +172,11 @@ tape_status tape_params_add(tape_params *set, const char *name, tape_tensor leaf
     int64_t p = find_leaf(set, leaf);
     if (p < 0) {
         p = set->param_count++;
-        set->param[p] = (struct tape__param){leaf, tape_numel(leaf), set->lr_factor, set->weight_decay, false};
+        set->param[p] = (struct tape__param){.leaf = leaf,
+                                             .numel = tape_numel(leaf),
+                                             .dtype = tape_dtype_of(leaf),
+                                             .lr_factor = set->lr_factor,
+                                             .weight_decay = set->weight_decay};
     }
     set->name[set->name_count++] = (struct tape__param_name){copy, p};
     return TAPE_OK;

@@ -6,6 +6,7 @@
 #include "ops/ops.h"
 
 #define FEW_INPUTS 8
+#define COPY_AT_ONCE 65536 /* bytes that neither threads nor a plan of the copy would make faster */
 
 /* ---- outputs ----------------------------------------------------------------------------------------------------- */
 
@@ -81,7 +82,12 @@ tape__node *tape__output_view(tape__call *call, int64_t offset, int rank, const 
 
 void tape__copy_dense(const tape *t, const tape__layout *layout, tape_dtype dtype, const void *from, void *to)
 {
-    tape__copy(tape__threads_of(t), tape_dtype_size(dtype), layout->rank, layout->size, from, layout->stride, to, NULL);
+    size_t bytes = (size_t)layout->numel * tape_dtype_size(dtype);
+    if (tape__is_dense(layout) && bytes <= COPY_AT_ONCE)
+        memcpy(to, from, bytes);
+    else
+        tape__copy(tape__threads_of(t), tape_dtype_size(dtype), layout->rank, layout->size, from, layout->stride, to,
+                   NULL);
 }
 
 const void *tape__dense_data(tape *t, const tape__node *x)

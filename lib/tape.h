@@ -17,6 +17,7 @@
 
 typedef struct tape__call tape__call;
 typedef struct tape__vjp tape__vjp;
+typedef struct tape__fused tape__fused;
 
 enum tape__op_flags {
     TAPE__NO_GRADIENT = 1,  /* declared as having no derivative: nothing flows through */
@@ -47,6 +48,7 @@ typedef struct tape__op {
     int ewise; /* the row of elementwise.def, or -1 */
     bool (*forward)(tape__call *call);
     void (*vjp)(tape__vjp *vjp);
+    bool (*fused)(tape__fused *f); /* adjoint.h; may be NULL */
 } tape__op;
 
 /* One running op: what forward() gets. in[i] are the input nodes, out[k] what tape__output() made. */

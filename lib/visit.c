@@ -197,11 +197,47 @@ static bool run_vjp(visit *v)
     return ok;
 }
 
+enum outcome { DONE, DECLINED, FAILED };
+
+/* The short way of an op with a fused VJP. */
+static enum outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot)
+{
+    tape *t = s->t;
+    const tape__op *op = &tape__ops[y->op];
+    const uint32_t *saved;
+    tape__fused f = {.t = t, .y = y, .attr = tape__record_attr(y), .g_layout = y->layout, .g = &y->adj};
+    f.n_in = tape__record_inputs(y, &f.in, &saved);
+    for (int i = 0; i < f.n_in; i++) {
+        const tape__node *x = tape__at(t, f.in[i]);
+        f.needs |= (unsigned)(x->flags & TAPE__REQUIRES_GRAD && tape__sweep_wants(s, f.in[i], x)) << i;
+    }
+    if (!f.needs)
+        return DONE;
+    if (!tape__check_saved(t, slot))
+        return FAILED;
+    if (!tape__is_single(y)) {
+        f.holder = y->adj.adjoint;
+        f.g = f.holder->data;
+        f.g_layout = f.holder->layout;
+    }
+    const char *before = t->op_name;
+    t->op_name = op->name;
+    bool done = op->fused(&f);
+    t->op_name = before;
+    return done ? DONE : t->status == TAPE_OK ? DECLINED : FAILED;
+}
+
 bool tape__visit_general(tape__sweep *s, uint32_t slot)
 {
     tape *t = s->t;
     const uint32_t *saved;
-    visit v = {.s = s, .slot = slot, .y = tape__at(t, slot), .sunk = -1};
+    tape__node *y = tape__at(t, slot);
+    enum outcome fused = DECLINED;
+    if (tape__ops[y->op].fused && !s->record && t->wrong_op != y->op)
+        fused = run_fused(s, y, slot);
+    if (fused != DECLINED)
+        return fused == DONE;
+    visit v = {.s = s, .slot = slot, .y = y, .sunk = -1};
     v.n_in = tape__record_inputs(v.y, &v.in, &saved);
     v.n_out = tape__record_outputs(v.y);
     tape_tensor few_x[FEW], few_gx[FEW];

@@ -38,9 +38,8 @@ static bool is_direct(tape_tensor y, const struct inputs *in, int which)
 {
     tape *t = tape_current();
     const tape__node *node = tape__at(t, y.slot);
-    return !(y.flags & TAPE__FLAG_LEAF) && node->op == op_named(in->sample->op) &&
-           tape__ops[node->op].kind == TAPE__KIND_GENERAL && which < node->u.extra->n_in &&
-           node->u.extra->in[which] == tape__resolve(t, in->x[which], 0);
+    return !(y.flags & TAPE__FLAG_LEAF) && node->op == op_named(in->sample->op) && tape__ops[node->op].forward &&
+           which < node->u.extra->n_in && node->u.extra->in[which] == tape__resolve(t, in->x[which], 0);
 }
 
 /* The gradient with ones for cotangent, after overwriting input `which` (its result: n_in; nothing: -1). */

@@ -206,8 +206,11 @@ typedef struct FOR(softmax_job) {
     FOR(slice_fn) * fn;
 } FOR(softmax_job);
 
+/* Lanes without a row are 0. */
 static void FOR(turn)(int64_t rows, int64_t n, const ELEM *x, ELEM *turned)
 {
+    for (int64_t i = 0; rows < WIDTH && i < n; i++)
+        FOR(unit_store)(turned + i * WIDTH, FOR(unit_splat)(0));
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < n; i++)
             turned[i * WIDTH + r] = x[r * n + i];
@@ -216,7 +219,7 @@ static void FOR(turn)(int64_t rows, int64_t n, const ELEM *x, ELEM *turned)
 /* Short rows, a unit of them at once: they are turned into columns and back. */
 static void FOR(turned_rows)(const FOR(slice) * s, int64_t rows, FOR(slice_fn) * columns)
 {
-    ELEM x[SHORT * WIDTH] = {0}, g[SHORT * WIDTH] = {0}, y[SHORT * WIDTH] = {0};
+    ELEM x[SHORT * WIDTH], g[SHORT * WIDTH], y[SHORT * WIDTH];
     FOR(turn)(rows, s->n, s->x, x);
     if (s->g)
         FOR(turn)(rows, s->n, s->g, g);

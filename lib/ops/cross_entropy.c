@@ -2,6 +2,7 @@
    the softmax is softmax.c's. */
 #include <string.h>
 
+#include "adjoint.h"
 #include "kernels/kernels.h"
 #include "kernels/softmax.h"
 #include "loss.h"
@@ -119,13 +120,11 @@ static bool check_classes(tape *t, struct batch *b)
     return true;
 }
 
-/* Reads in[first], ...: x, target and perhaps weight. */
-static bool read_batch(tape__call *call, int first, struct batch *b)
+/* in: x, target and perhaps weight. */
+static bool read_batch(tape *t, tape__node *const *in, int n_in, const void *attr, struct batch *b)
 {
-    tape *t = call->t;
-    tape__node *x = call->in[first], *target = call->in[first + 1];
-    tape__node *weight = call->n_in > first + 2 ? call->in[first + 2] : NULL;
-    memcpy(&b->attr, call->attr, sizeof b->attr);
+    const tape__node *x = in[0], *target = in[1], *weight = n_in > 2 ? in[2] : NULL;
+    memcpy(&b->attr, attr, sizeof b->attr);
     if (!check_shapes(t, x, target, weight))
         return false;
     b->cut = tape__cut_at(x->layout, class_axis(x->layout));
@@ -193,7 +192,7 @@ static bool write_losses(tape__call *call, const struct batch *b, const tape__la
 bool tape__cross_entropy_forward(tape__call *call)
 {
     struct batch b;
-    if (!read_batch(call, 0, &b))
+    if (!read_batch(call->t, call->in, call->n_in, call->attr, &b))
         return false;
     size_t bytes = (size_t)call->in[0]->layout->numel * tape_dtype_size((tape_dtype)b.dtype);
     void *logp = tape__scratch(call->t, bytes);
@@ -206,7 +205,8 @@ bool tape__cross_entropy_forward(tape__call *call)
 bool tape__nll_forward(tape__call *call)
 {
     struct batch b;
-    return read_batch(call, 0, &b) && write_losses(call, &b, call->in[0]->layout, b.x);
+    return read_batch(call->t, call->in, call->n_in, call->attr, &b) &&
+           write_losses(call, &b, call->in[0]->layout, b.x);
 }
 
 /* ---- derivatives ------------------------------------------------------------------------------------------------- */
@@ -215,7 +215,7 @@ bool tape__nll_forward(tape__call *call)
 bool tape__class_targets_forward(tape__call *call)
 {
     struct batch b;
-    if (!read_batch(call, 0, &b))
+    if (!read_batch(call->t, call->in, call->n_in, call->attr, &b))
         return false;
     const tape__layout *x = call->in[0]->layout;
     tape__node *q = tape__output(call, (tape_dtype)b.dtype, x->rank, x->size);
@@ -250,11 +250,20 @@ static void backward_row(const struct batch *b, void *y, int64_t row, double g)
     }
 }
 
+/* The derivative in x's shape, from the dense cotangent g. */
+static void write_backward(const tape *t, const struct batch *b, const void *g, void *y)
+{
+    t->kernels->softmax->softmax[b->dtype](tape__threads_of(t), kernel_shape(b), b->x, y);
+    bool each = b->attr.reduction == TAPE_REDUCE_NONE;
+    for (int64_t row = 0; row < b->rows; row++)
+        backward_row(b, y, row, element(b->dtype, g, each ? row : 0) / b->divisor);
+}
+
 /* Inputs: the cotangent, x, target and perhaps weight. */
 bool tape__cross_entropy_backward_forward(tape__call *call)
 {
     struct batch b;
-    if (!read_batch(call, 1, &b))
+    if (!read_batch(call->t, call->in + 1, call->n_in - 1, call->attr, &b))
         return false;
     const tape__layout *x = call->in[1]->layout;
     const tape__layout *expected = b.attr.reduction == TAPE_REDUCE_NONE ? call->in[2]->layout : call->t->scalar;
@@ -266,11 +275,26 @@ bool tape__cross_entropy_backward_forward(tape__call *call)
     tape__node *y = tape__output(call, (tape_dtype)b.dtype, x->rank, x->size);
     if (!g || !y)
         return false;
-    call->t->kernels->softmax->softmax[b.dtype](tape__threads_of(call->t), kernel_shape(&b), b.x, y->data);
-    bool each = b.attr.reduction == TAPE_REDUCE_NONE;
-    for (int64_t row = 0; row < b.rows; row++)
-        backward_row(&b, y->data, row, element(b.dtype, g, each ? row : 0) / b.divisor);
+    write_backward(call->t, &b, g, y->data);
     return true;
+}
+
+bool tape__cross_entropy_fused(tape__fused *f)
+{
+    struct batch b;
+    tape__node *in[3] = {NULL};
+    for (int i = 0; i < f->n_in; i++)
+        in[i] = tape__at(f->t, f->in[i]);
+    if (f->needs != 1 || in[0]->flags & TAPE__HAS_ADJOINT || !tape__is_dense(f->g_layout) ||
+        !tape__is_dense(in[0]->layout))
+        return false;
+    if (!read_batch(f->t, in, f->n_in, f->attr, &b))
+        return false;
+    bool accumulate;
+    void *gx = tape__adjoint_target(f->t, in[0], &accumulate);
+    if (gx)
+        write_backward(f->t, &b, f->g, gx);
+    return gx;
 }
 
 void tape__cross_entropy_vjp(tape__vjp *v)

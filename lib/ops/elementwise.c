@@ -375,6 +375,7 @@ static tape_tensor number_like(tape_tensor x, double number, const char *op_name
         return run_mask(TAPE__OP_##name, TAPE__EWM_##name, &a, 1);                                                     \
     }
 #define GENERAL(name)
+#define FUSED(name)
 #define NOVJP(name)
 #define COMPOSITE(name)
 

@@ -1,9 +1,24 @@
 /* Matrix products as ops: shapes, batches and derivatives. The arithmetic is the kernels'. */
 #include <string.h>
 
+#include "adjoint.h"
 #include "check.h"
 #include "kernels/any/gemm_driver.h"
+#include "kernels/kernels.h"
+#include "kernels/reduce.h"
 #include "ops.h"
+
+/* The product, in work space of the tape's; false after an error. */
+static bool run_gemm(tape *t, const tape__gemm *g)
+{
+    const struct tape__parallel *threads = tape__threads_of(t);
+    size_t bytes = tape__gemm_workspace(t->kernels->gemm, g, threads);
+    void *workspace = bytes ? tape__scratch(t, bytes) : NULL;
+    if (bytes && !workspace)
+        return false;
+    tape__gemm_run(t->kernels->gemm, g, workspace, threads);
+    return true;
+}
 
 /* ---- matmul ------------------------------------------------------------------------------------------------------ */
 
@@ -183,13 +198,7 @@ bool tape__linear_forward(tape__call *call)
                     .c = {y->data, out, 1, {0, 0}},
                     .bias = bias ? bias->data : NULL,
                     .bias_stride = bias ? bias->layout->stride[0] : 0};
-    const struct tape__parallel *threads = tape__threads_of(call->t);
-    size_t bytes = tape__gemm_workspace(call->t->kernels->gemm, &g, threads);
-    void *workspace = bytes ? tape__scratch(call->t, bytes) : NULL;
-    if (bytes && !workspace)
-        return false;
-    tape__gemm_run(call->t->kernels->gemm, &g, workspace, threads);
-    return true;
+    return run_gemm(call->t, &g);
 }
 
 /* [..., n] as rows of n. */
@@ -210,6 +219,64 @@ void tape__linear_vjp(tape__vjp *v)
         v->gx[1] = tape_matmul(tape_transpose(as_rows(v->gy[0]), 0, 1), as_rows(v->x[0]));
     if (v->n_in > 2 && v->needs[2])
         v->gx[2] = tape__sum_to(v->gy[0], tape_shape_of(v->x[2]));
+}
+
+/* The memory of x's rows and their strides: any of a matrix, else dense ones. False where neither is so. */
+static bool rows_of(const void *data, const tape__layout *x, tape__gemm_operand *rows)
+{
+    bool matrix = x->rank == 2;
+    *rows = (tape__gemm_operand){data,
+                                 matrix    ? x->stride[0]
+                                 : x->rank ? x->size[x->rank - 1]
+                                           : 1,
+                                 matrix ? x->stride[1] : 1,
+                                 {0, 0}};
+    return matrix || tape__is_dense(x);
+}
+
+static tape__gemm_operand turned(tape__gemm_operand x)
+{
+    return (tape__gemm_operand){x.data, x.col, x.row, {0, 0}};
+}
+
+/* x's adjoint (+)= a b, the adjoint being seen as an m x n matrix. */
+static bool add_product(tape *t, tape__node *x, int64_t m, int64_t n, int64_t k, tape__gemm_operand a,
+                        tape__gemm_operand b)
+{
+    tape__gemm g = {.dtype = (tape_dtype)x->dtype, .m = m, .n = n, .k = k, .batch = {1, 1}, .a = a, .b = b};
+    g.c = (tape__gemm_operand){tape__adjoint_target(t, x, &g.accumulate), n, 1, {0, 0}};
+    return g.c.data && run_gemm(t, &g);
+}
+
+/* y's rows are summed into the bias's adjoint: a single row is handed on as it is. */
+static bool add_bias(const tape__fused *f, tape__node *bias, const tape__gemm_operand *g, int64_t rows)
+{
+    tape *t = f->t;
+    const tape__layout *dense = bias->layout->dense;
+    if (rows == 1 && (g->col == 1 || dense->numel == 1))
+        return tape__contribute(t, bias, f->g, dense, f->holder);
+    const int64_t size[2] = {rows, dense->numel}, stride[2] = {g->row, g->col};
+    tape__split split = tape__split_axes(2, size, stride, 1);
+    tape__reduce_args args = {.reduction = TAPE__SUM, .split = &split, .x = f->g};
+    args.y = tape__adjoint_target(t, bias, &args.accumulate);
+    if (args.y)
+        t->kernels->reduce->reduce[bias->dtype](tape__threads_of(t), &args);
+    return args.y;
+}
+
+bool tape__linear_fused(tape__fused *f)
+{
+    tape *t = f->t;
+    const tape__node *x = tape__at(t, f->in[0]), *w = tape__at(t, f->in[1]);
+    const int64_t out = w->layout->size[0], in = w->layout->size[1];
+    tape__gemm_operand gs, xs, ws;
+    if (!rows_of(x->data, x->layout, &xs) || !rows_of(f->g, f->g_layout, &gs) || !rows_of(w->data, w->layout, &ws) ||
+        f->y->layout->numel == 0)
+        return false;
+    const int64_t rows = f->y->layout->numel / out;
+    tape__node *gx = tape__wanted(f, 0), *gw = tape__wanted(f, 1), *gb = f->n_in > 2 ? tape__wanted(f, 2) : NULL;
+    return (!gx || add_product(t, gx, rows, in, out, gs, ws)) &&
+           (!gw || add_product(t, gw, out, in, rows, turned(gs), xs)) && (!gb || add_bias(f, gb, &gs, rows));
 }
 
 tape_tensor tape_linear(tape_tensor x, tape_tensor weight, tape_tensor bias)

@@ -24,6 +24,7 @@ enum tape__op_kind {
     TAPE__KIND_LOGIC,             /* tape_NAME(a, b), any dtype, gives u8 */
     TAPE__KIND_TEST,              /* tape_NAME(x), any dtype, gives u8 */
     TAPE__KIND_GENERAL,           /* a function of its own; NAME_forward and NAME_vjp in its family's file */
+    TAPE__KIND_FUSED,             /* GENERAL that has a fused VJP too: NAME_fused */
     TAPE__KIND_NOVJP,             /* GENERAL without a derivative: NAME_forward only; flags say TAPE__NO_GRADIENT */
     TAPE__KIND_COMPOSITE          /* a function of its own, written with other ops */
 };
@@ -51,6 +52,9 @@ extern const tape__op tape__ops[TAPE__OP_COUNT];
 #define TAPE__DECLARE_GENERAL(name)                                                                                    \
     bool tape__##name##_forward(tape__call *call);                                                                     \
     void tape__##name##_vjp(tape__vjp *vjp);
+#define TAPE__DECLARE_FUSED(name)                                                                                      \
+    TAPE__DECLARE_GENERAL(name)                                                                                        \
+    bool tape__##name##_fused(tape__fused *f);
 #define TAPE__DECLARE_NOVJP(name) bool tape__##name##_forward(tape__call *call);
 #define TAPE__ROW(kind, name, family, level, flags, low, high) TAPE__DECLARE_##kind(name)
 #include "ops.def"

@@ -22,6 +22,7 @@
 #define COLUMNS_COMPOSITE(name) PLAIN
 #define COLUMNS_NOVJP(name) PLAIN, .forward = tape__##name##_forward
 #define COLUMNS_GENERAL(name) PLAIN, .forward = tape__##name##_forward, .vjp = tape__##name##_vjp
+#define COLUMNS_FUSED(name) COLUMNS_GENERAL(name), .fused = tape__##name##_fused
 
 const tape__op tape__ops[TAPE__OP_COUNT] = {
     [TAPE__OP_NONE] = {.name = "constant", .ewise = -1},

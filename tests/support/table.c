@@ -46,6 +46,7 @@
 #define CALL_LOGIC(name) CALL(name, tape_##name(x[0], x[1]))
 #define CALL_TEST(name) CALL_UNARY(name)
 #define CALL_GENERAL(name)
+#define CALL_FUSED(name)
 #define CALL_NOVJP(name)
 #define CALL_COMPOSITE(name)
 #define TAPE__ROW(kind, name, family, level, flags, low, high) CALL_##kind(name)
@@ -71,6 +72,7 @@
 #define ROW_LOGIC ROW_BINARY1
 #define ROW_TEST ROW_UNARY
 #define ROW_GENERAL(kind, name, flags, low, high)
+#define ROW_FUSED ROW_GENERAL
 #define ROW_NOVJP ROW_GENERAL
 #define ROW_COMPOSITE ROW_GENERAL
 #define TAPE__ROW(kind, name, family, level, flags, low, high) ROW_##kind(kind, name, flags, low, high)
@@ -141,6 +143,7 @@ static void refer_number(const struct ref *ref, bool right, const double *const 
 #define REFER_LOGIC REFER_BINARY1
 #define REFER_TEST REFER_UNARY
 #define REFER_GENERAL(name)
+#define REFER_FUSED REFER_GENERAL
 #define REFER_NOVJP REFER_GENERAL
 #define REFER_COMPOSITE REFER_GENERAL
 #define TAPE__ROW(kind, name, family, level, flags, low, high) REFER_##kind(name)
@@ -184,6 +187,7 @@ static void refer_number(const struct ref *ref, bool right, const double *const 
 #define SAMPLE_LOGIC SAMPLE_BINARY1
 #define SAMPLE_TEST SAMPLE_UNARY
 #define SAMPLE_GENERAL(name, f, low, high)
+#define SAMPLE_FUSED SAMPLE_GENERAL
 #define SAMPLE_NOVJP SAMPLE_GENERAL
 #define SAMPLE_COMPOSITE SAMPLE_GENERAL
 #define TAPE__ROW(kind, name, family, level, flags, low, high) SAMPLE_##kind(name, flags, low, high)
