@@ -204,6 +204,7 @@ bool tape__truncate_keeping(tape *t, uint32_t count, tape_tensor *results, int n
         all[taken].data = NULL;
         ok = tape_is_none(results[taken]) || take(t, count, results[taken], &all[taken]);
     }
+    tape__note_peak(t);
     tape__truncate(t, count);
     for (int i = 0; i < taken; i++) {
         bool empty = tape_is_none(results[i]) || !all[i].data;

@@ -126,8 +126,15 @@ static void set_error(tape *t, tape_status status, const char *prefix, const cha
         tape__append(t->message, sizeof t->message, &used, "%s: ", prefix);
     vsnprintf(t->message + used, sizeof t->message - used, format, arguments);
     t->status = status;
+    t->detour |= TAPE__DETOUR_ERROR;
     if (t->config.log)
         t->config.log(t->config.log_user, status, t->message);
+}
+
+static void clear_error(tape *t)
+{
+    t->status = TAPE_OK;
+    t->detour &= ~(uint32_t)TAPE__DETOUR_ERROR;
 }
 
 bool tape__error(tape *t, tape_status status, const char *format, ...)
@@ -170,7 +177,7 @@ void tape_clear(void)
     tape *t = tape__tls ? tape__tls : own_tape;
     orphan_status = TAPE_OK;
     if (t)
-        t->status = TAPE_OK;
+        clear_error(t);
 }
 
 tape *tape__begin(const char *op_name)
@@ -356,7 +363,7 @@ tape_status tape_reset(void)
     t->arena.free_bytes = 0;
     t->mark_count = 0;
     tape__new_generation(t);
-    t->status = TAPE_OK;
+    clear_error(t);
     if (t->layouts.count > MOST_LAYOUTS)
         renew_layouts(t);
     return TAPE_OK;

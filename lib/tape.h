@@ -204,10 +204,14 @@ typedef struct tape__release {
     void *user, *attr;
 } tape__release;
 
+enum tape__detour {
+    TAPE__DETOUR_ERROR = 1 /* an error is kept */
+};
+
 struct tape {
     uint32_t count;      /* nodes in use */
     uint32_t capacity;   /* nodes that the allocated chunks hold */
-    tape_status status;  /* the first error */
+    uint32_t detour;     /* TAPE__DETOUR_...: why ops must not take the short way; 0 mostly */
     int paused;          /* > 0: results have no history */
     uint64_t generation; /* of nodes made now */
     tape__node **chunks;
@@ -241,6 +245,7 @@ struct tape {
     int promote;         /* the checker's f64 mode */
     uint16_t wrong_op;   /* the checker's own test: this op's VJP ... */
     double wrong_factor; /* ... is multiplied by this; 0 when off */
+    tape_status status;  /* the first error */
     char message[256];
 };
 

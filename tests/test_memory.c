@@ -9,14 +9,17 @@
 struct meter {
     long calls, refuse_at, live;
     bool for_ever;
+    long frees;
+    size_t bytes; /* held now */
 };
 
 static void *metered(void *user, void *pointer, size_t old_size, size_t new_size)
 {
     struct meter *m = user;
-    (void)old_size;
     if (new_size == 0) {
         m->live -= pointer != NULL;
+        m->frees++;
+        m->bytes -= old_size;
         free(pointer);
         return NULL;
     }
@@ -25,6 +28,7 @@ static void *metered(void *user, void *pointer, size_t old_size, size_t new_size
         return NULL;
     void *block = realloc(pointer, new_size);
     m->live += block && !pointer;
+    m->bytes += block ? new_size - old_size : 0;
     return block;
 }
 
@@ -153,6 +157,63 @@ START_TEST(peak_and_records_are_counted)
 }
 END_TEST
 
+/* What the tape says of its allocator is what the allocator sees. */
+START_TEST(statistics_agree_with_the_allocator)
+{
+    struct meter meter = {0};
+    tape_config config = {.allocator = metered, .allocator_user = &meter};
+    tape *t = tape_create(&config), *before = tape_make_current(t);
+    for (int round = 0; round < 3; round++) {
+        for (int n = 1; n <= 1 << 16; n *= 4) {
+            tape_tensor x = tape_zeros(TAPE_F32, TAPE_SHAPE(n));
+            tape_sum(tape_transpose(tape_expand(x, TAPE_SHAPE(3, n)), 0, 1), TAPE_AXES(0), false);
+        }
+        tape_statistics s = tape_stats();
+        ck_assert_int_eq(s.allocator_calls, meter.calls + meter.frees);
+        ck_assert_uint_eq(s.bytes_reserved, meter.bytes);
+        ck_assert_uint_le(s.bytes_peak, s.bytes_reserved);
+        ck_assert_uint_gt(s.bytes_now, 4 << 16);
+        tape_reset();
+    }
+    tape_make_current(before);
+    tape_destroy(t);
+    ck_assert_uint_eq(meter.bytes, 0);
+}
+END_TEST
+
+/* The peak of a chain is that of its values and records; freed blocks are used again and do not raise it. */
+START_TEST(the_peak_is_what_was_filled)
+{
+    enum { N = 1 << 14, LINKS = 10 };
+    const size_t value = N * sizeof(float), record = 1000;
+    tape *t = tape_create(NULL), *before = tape_make_current(t);
+    size_t once = 0;
+    for (int round = 0; round < 3; round++) {
+        tape_tensor x = tape_zeros(TAPE_F32, TAPE_SHAPE(N));
+        for (int i = 1; i < LINKS; i++)
+            x = tape_exp(x);
+        tape_statistics s = tape_stats();
+        ck_assert_uint_ge(s.bytes_now, LINKS * value);
+        ck_assert_uint_le(s.bytes_now, LINKS * (value + record));
+        ck_assert_uint_eq(s.bytes_peak, s.bytes_now);
+        once = round ? once : s.bytes_peak;
+        ck_assert_uint_eq(s.bytes_peak, once);
+        tape_reset();
+        ck_assert_uint_eq(tape_stats().bytes_now, 0);
+        ck_assert_uint_eq(tape_stats().bytes_peak, once);
+    }
+    for (int i = 0; i < 100; i++) { /* rewound each time: two values at once */
+        tape_position mark = tape_mark();
+        tape_exp(tape_zeros(TAPE_F32, TAPE_SHAPE(N)));
+        tape_rewind(mark);
+        tape_mark_drop(mark);
+    }
+    ck_assert_uint_eq(tape_stats().bytes_peak, once);
+    tape_make_current(before);
+    tape_destroy(t);
+}
+END_TEST
+
 /* The adjoint of many parts of one tensor is one block: T of them cost as much memory as one. */
 START_TEST(parts_share_one_adjoint)
 {
@@ -254,6 +315,8 @@ int main(void)
     tcase_add_test(cases, a_budget_is_kept);
     tcase_add_test(cases, a_failed_backward_changes_no_gradient);
     tcase_add_test(cases, peak_and_records_are_counted);
+    tcase_add_test(cases, statistics_agree_with_the_allocator);
+    tcase_add_test(cases, the_peak_is_what_was_filled);
     tcase_add_test(cases, parts_share_one_adjoint);
     tcase_add_test(cases, a_foreign_handle_is_reported);
     tcase_add_test(cases, hooks_see_and_replace_gradients);

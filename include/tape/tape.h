@@ -118,14 +118,15 @@ TAPE_API const char *tape_isa_note(void);
 /* The optional parts of this build, for people: "SLEEF, zlib". */
 TAPE_API const char *tape_build_features(void);
 
-/* Counters of the current tape. */
+/* Counters of the current tape. Leaves and their gradients belong to no tape and are not counted. */
 typedef struct tape_statistics {
-    size_t bytes_now;        /* of values and records in use */
-    size_t bytes_peak;       /* the most that bytes_now has been */
-    size_t bytes_reserved;   /* obtained from the allocator */
-    int64_t records;         /* on the tape now */
-    int64_t allocator_calls; /* since the tape was made, frees included, leaves not */
+    size_t bytes_now;        /* of values, adjoints and records in use */
+    size_t bytes_peak;       /* the most that these filled since the tape was made, free blocks between them included */
+    size_t bytes_reserved;   /* held from the allocator now: what the memory budget limits */
+    int64_t records;         /* on the tape now, constants and the stand-ins of leaves included */
+    int64_t allocator_calls; /* since the tape was made, frees included */
 } tape_statistics;
+/* Costs nothing until called; all zero when there is no tape and memory is short. */
 TAPE_API tape_statistics tape_stats(void);
 
 /* ---- making tensors ---------------------------------------------------------------------------------------------- */

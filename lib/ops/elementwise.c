@@ -162,7 +162,7 @@ static tape_tensor run(int op, const tape_tensor *x, int n, const double *params
 
 /*
  * Most ops of a game or a small model are on tensors of one element, or of equal shape and few whole units. Both skip
- * broadcasting and the driver; anything unusual (an error, another layout, a leaf's first use) returns null and goes
+ * broadcasting and the driver; anything unusual (a detour, another layout, a leaf's first use) returns null and goes
  * the long way.
  */
 enum { SHORT = 4096 }; /* elements up to which a kernel is called at once */
@@ -231,7 +231,7 @@ static tape_tensor run_short(tape *t, int op, tape__node *a, uint32_t a_slot, ta
 static tape_tensor run_unary(int op, tape_tensor a)
 {
     tape *t = tape__tls;
-    uint32_t slot = TAPE__LIKELY(t && t->status == TAPE_OK) ? tape__find(t, a) : TAPE__NO_SLOT;
+    uint32_t slot = TAPE__LIKELY(t && !t->detour) ? tape__find(t, a) : TAPE__NO_SLOT;
     if (TAPE__LIKELY(slot != TAPE__NO_SLOT)) {
         tape__node *node = tape__at(t, slot);
         tape_tensor y = run_short(t, op, node, slot, node, slot);
@@ -244,7 +244,7 @@ static tape_tensor run_unary(int op, tape_tensor a)
 TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
 {
     tape *t = tape__tls;
-    bool ready = TAPE__LIKELY(t && t->status == TAPE_OK);
+    bool ready = TAPE__LIKELY(t && !t->detour);
     uint32_t p = ready ? tape__find(t, a) : TAPE__NO_SLOT, q = ready ? tape__find(t, b) : TAPE__NO_SLOT;
     if (TAPE__LIKELY(p != TAPE__NO_SLOT && q != TAPE__NO_SLOT)) {
         tape__node *na = tape__at(t, p), *nb = tape__at(t, q), *y;
