@@ -4,6 +4,7 @@
 
 #include "kernels/any/cast.h"
 #include "kernels/any/ewise_driver.h"
+#include "profile.h"
 #include "sweep.h"
 
 /* ---- commit ------------------------------------------------------------------------------------------------------ */
@@ -117,8 +118,11 @@ tape_status tape_backward_with(tape_tensor y, tape_tensor cotangent)
     }
     tape__sweep s = {.t = t, .to_leaves = true, .leaves = TAPE__NO_SLOT};
     bool ok = tape__sweep_seed(&s, slot, cotangent) && tape__sweep_run(&s, slot);
+    uint64_t timed = tape__profile_enter_sweep(t), start = tape__span_begin(t);
     ok = ok && prepare_commit(&s);
     finish_leaves(&s, ok);
+    tape__span_end(t, start, TAPE__OP_NONE, "commit", ok ? &(tape__span_nodes){.n_out = 0} : NULL);
+    tape__profile_leave_sweep(t, timed);
     tape__note_peak(t);
     return t->status;
 }

@@ -4,6 +4,7 @@
 
 #include "kernels/any/copy.h"
 #include "ops/ops.h"
+#include "profile.h"
 
 #define FEW_INPUTS 8
 #define COPY_AT_ONCE 65536 /* bytes that neither threads nor a plan of the copy would make faster */
@@ -200,7 +201,9 @@ static tape_tensor run_row(tape *t, int op, const tape__op *row, const void *cus
     call.in_slot = in;
     call.attr = extra->attr;
     call.attr_size = attr_size;
+    uint64_t start = tape__span_begin(t);
     bool ok = resolve_all(t, inputs, n_in, in, nodes) && run_call(&call, op, extra, in);
+    tape__span_end(t, start, op, row->name, ok ? &(tape__span_nodes){nodes, n_in, call.out_slot[0], call.n_out} : NULL);
     if (nodes != few)
         tape__arena_put(&t->arena, nodes, pointers);
     if (!ok || t->paused)

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "profile.h"
+
 bool tape__sweep_wants(const tape__sweep *s, uint32_t slot, const tape__node *node)
 {
     if (slot < s->floor) {
@@ -154,6 +156,26 @@ static bool visit(tape__sweep *s, uint32_t slot, tape__node *y)
     return true;
 }
 
+/* visit(), timed. */
+static TAPE__NOINLINE bool visit_timed(tape__sweep *s, uint32_t slot, tape__node *y)
+{
+    enum { SHOWN = 8 };
+    tape *t = s->t;
+    bool is_record = y->op > TAPE__OP_OUTPUT && y->flags & TAPE__REQUIRES_GRAD;
+    if (!is_record)
+        return visit(s, slot, y);
+    const uint32_t *in, *saved;
+    tape__node *nodes[SHOWN];
+    int n = tape__record_inputs(y, &in, &saved);
+    tape__span_nodes read = {nodes, n < SHOWN ? n : SHOWN, slot, tape__record_outputs(y)};
+    for (int i = 0; i < read.n_in; i++)
+        nodes[i] = tape__at(t, in[i]);
+    uint64_t start = tape__span_begin(t);
+    bool ok = visit(s, slot, y);
+    tape__span_end(t, start, y->op, tape__record_name(y), ok ? &read : NULL);
+    return ok;
+}
+
 static void abandon(tape__sweep *s, uint32_t top)
 {
     for (uint32_t slot = top + 1; slot-- > s->floor;) {
@@ -184,11 +206,13 @@ static bool keep_outer_targets(tape__sweep *s)
 bool tape__sweep_run(tape__sweep *s, uint32_t top)
 {
     bool ok = true;
+    uint64_t timed = tape__profile_enter_sweep(s->t);
     for (uint32_t slot = top + 1; ok && slot-- > s->floor;) {
         tape__node *y = tape__at(s->t, slot);
         if (y->flags & (TAPE__HAS_ADJOINT | TAPE__SIBLING_ADJOINT))
-            ok = visit(s, slot, y);
+            ok = timed ? visit_timed(s, slot, y) : visit(s, slot, y);
     }
+    tape__profile_leave_sweep(s->t, timed);
     ok = ok && keep_outer_targets(s);
     if (!ok)
         abandon(s, top);

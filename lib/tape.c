@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "events.h"
 #include "op_index.h"
+#include "profile.h"
 
 #define GENERATION_BLOCK 4096
 #define MOST_LAYOUTS 8192 /* beyond this a reset starts the intern table anew, so that odd shapes cannot pile up */
@@ -56,6 +58,7 @@ tape *tape_create_sized(const tape_config *config, size_t config_size)
         tape_destroy(t);
         return NULL;
     }
+    tape__profile_born(t);
     return t;
 }
 
@@ -68,6 +71,7 @@ void tape_destroy(tape *t)
     if (own_tape == t)
         own_tape = NULL;
     tape__release_from(t, 0);
+    tape__profile_free(t);
     for (uint32_t i = 0; i < t->capacity / TAPE__NODES_PER_CHUNK; i++)
         tape__memory_put(&t->memory, t->chunks[i], TAPE__NODES_PER_CHUNK * sizeof(tape__node));
     tape__memory_put(&t->memory, t->chunks, t->chunk_slots * sizeof *t->chunks);
@@ -113,6 +117,7 @@ void tape_shutdown(void)
     tape_thread_end();
     tape__pool_stop();
     tape__leaves_shutdown();
+    tape__events_shutdown();
 }
 
 /* ---- errors ------------------------------------------------------------------------------------------------------ */

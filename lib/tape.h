@@ -205,7 +205,8 @@ typedef struct tape__release {
 } tape__release;
 
 enum tape__detour {
-    TAPE__DETOUR_ERROR = 1 /* an error is kept */
+    TAPE__DETOUR_ERROR = 1,  /* an error is kept */
+    TAPE__DETOUR_PROFILE = 2 /* each op is timed */
 };
 
 struct tape {
@@ -241,6 +242,7 @@ struct tape {
     struct tape__adjoint *free_adjoints;
     tape__release *releases;
     size_t bytes_peak;
+    struct tape__profile *profile; /* NULL before the first start */
     tape__sink sink;
     int promote;         /* the checker's f64 mode */
     uint16_t wrong_op;   /* the checker's own test: this op's VJP ... */

@@ -87,3 +87,8 @@ got=0
 [ "$(wc -l <err.txt)" = 1 ] || die "not one line on a full disk: $(cat err.txt)"
 cmp run0/model.safetensors full/model.safetensors
 [ "$(ls -A full)" = "$(ls -A run0)" ] || die "left on a full disk: $(ls -A full)"
+# A trace: an event for each derivative of a small training; a place where none can be written is no success.
+TAPE_PROFILE=trace.json "$tape" train --epochs 1 --hidden none --output traced >/dev/null
+[ "$(grep -c '"name":"cross_entropy","cat":"backward"' trace.json)" -ge 45 ] || die "too few derivatives in the trace"
+[ "$(tail -n 1 trace.json)" = ']' ] || die "the trace does not end"
+said 1 'missing/trace.json: No such file' env TAPE_PROFILE=missing/trace.json "$tape" train --epochs 1 --output traced

@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "files.h"
+#include "json.h"
 #include "tape/tape.h"
 
 enum { THREADS = 4, ROUNDS = 200 };
@@ -40,6 +42,29 @@ START_TEST(threads_accumulate_into_one_leaf)
     tape_tensor w = tape_param(TAPE_F64, TAPE_SCALAR, &one);
     run_threads(accumulate, &w);
     ck_assert_double_eq(tape_data_f64(tape_gradient(w))[0], 2.0 * THREADS * ROUNDS);
+    tape_free(w);
+}
+END_TEST
+
+/* One trace for the tapes of all threads: each event is in it, and it is whole. */
+START_TEST(threads_write_one_trace)
+{
+    const char *path = files_path("trace.json");
+    tape_tensor w = tape_param(TAPE_F64, TAPE_SCALAR, NULL);
+    setenv("TAPE_PROFILE", path, 1);
+    run_threads(accumulate, &w);
+    unsetenv("TAPE_PROFILE");
+    size_t n, m, k;
+    char *text = (char *)files_read(path, &n);
+    ck_assert(text && json_is_valid(text, n));
+    int events = 0;
+    for (const char *at = NULL, *e; (e = json_next(text, n, &at, &m));) {
+        const char *name = json_member(e, m, "name", &k);
+        events += json_is(name, k, "mul");
+    }
+    ck_assert_int_eq(events, 2 * THREADS * ROUNDS);
+    free(text);
+    files_remove();
     tape_free(w);
 }
 END_TEST
@@ -180,6 +205,7 @@ int main(void)
     Suite *suite = suite_create("threads");
     TCase *cases = tcase_create("threads");
     tcase_add_test(cases, threads_accumulate_into_one_leaf);
+    tcase_add_test(cases, threads_write_one_trace);
     tcase_add_test(cases, the_registry_of_leaves_is_safe);
     tcase_add_test(cases, freeing_what_another_tape_saved_is_reported);
     tcase_add_test(cases, a_thread_ends_with_its_tape);

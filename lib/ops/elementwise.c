@@ -5,6 +5,7 @@
 #include "check.h"
 #include "kernels/any/ewise_driver.h"
 #include "ops.h"
+#include "profile.h"
 
 /* ---- one call ---------------------------------------------------------------------------------------------------- */
 
@@ -100,6 +101,12 @@ static bool record(tape *t, int op, const operands *o, const double *params, int
     return (y->u.extra = record_extra(t, o, params, n_params)) != NULL;
 }
 
+TAPE__INLINE void close_span(tape *t, uint64_t start, int op, const operands *o, tape_tensor y)
+{
+    const tape__span_nodes nodes = {o->node, o->n, y.slot, 1};
+    tape__span_end(t, start, op, tape__ops[op].name, tape_is_null(y) ? NULL : &nodes);
+}
+
 /* ---- float ops --------------------------------------------------------------------------------------------------- */
 
 static tape__node *result_node(tape *t, const operands *o, tape_dtype dtype, bool may_inline, uint32_t *slot)
@@ -124,38 +131,47 @@ static tape__node *result_node(tape *t, const operands *o, tape_dtype dtype, boo
     return y;
 }
 
-static tape_tensor run(int op, const tape_tensor *x, int n, const double *params, int n_params)
+static tape_tensor compute(tape *t, operands *o, int op, const tape_tensor *x, const double *params, int n_params)
 {
     const tape__op *row = &tape__ops[op];
-    tape *t = tape__begin(row->name);
-    if (!t)
+    int n = o->n;
+    if (!resolve(t, o, x) || !tape__check_dtypes(t, o->node, row->kind == TAPE__KIND_WHERE, n, TAPE_F64) ||
+        !broadcast(t, o))
         return TAPE_NULL;
-    operands o;
-    o.n = n;
-    if (!resolve(t, &o, x) || !tape__check_dtypes(t, o.node, row->kind == TAPE__KIND_WHERE, n, TAPE_F64) ||
-        !broadcast(t, &o))
-        return TAPE_NULL;
-    if (row->kind == TAPE__KIND_WHERE && o.node[0]->dtype != TAPE_U8) {
-        tape__error(t, TAPE_ERROR_DTYPE, "the condition is %s, not u8", tape_dtype_name(o.node[0]->dtype));
+    if (row->kind == TAPE__KIND_WHERE && o->node[0]->dtype != TAPE_U8) {
+        tape__error(t, TAPE_ERROR_DTYPE, "the condition is %s, not u8", tape_dtype_name(o->node[0]->dtype));
         return TAPE_NULL;
     }
     uint32_t slot;
-    tape__node *y = result_node(t, &o, o.node[n - 1]->dtype, n <= 2 && n_params == 0, &slot);
+    tape__node *y = result_node(t, o, o->node[n - 1]->dtype, n <= 2 && n_params == 0, &slot);
     if (!y)
         return TAPE_NULL;
     const void *data[3];
     const int64_t *stride[3];
     for (int i = 0; i < n; i++) {
-        data[i] = o.node[i]->data;
-        stride[i] = o.stride[i];
+        data[i] = o->node[i]->data;
+        stride[i] = o->stride[i];
     }
-    tape__ewise_value(t->kernels, tape__threads_of(t), row->ewise, y->dtype, o.rank, o.size, y->data, data, stride,
+    tape__ewise_value(t->kernels, tape__threads_of(t), row->ewise, y->dtype, o->rank, o->size, y->data, data, stride,
                       params);
-    if (t->paused == 0 && !record(t, op, &o, params, n_params, y)) {
+    if (t->paused == 0 && !record(t, op, o, params, n_params, y)) {
         tape__truncate(t, slot);
         return TAPE_NULL;
     }
     return (tape_tensor){t->generation, slot, 0};
+}
+
+static tape_tensor run(int op, const tape_tensor *x, int n, const double *params, int n_params)
+{
+    tape *t = tape__begin(tape__ops[op].name);
+    if (!t)
+        return TAPE_NULL;
+    operands o;
+    o.n = n;
+    uint64_t start = tape__span_begin(t);
+    tape_tensor y = compute(t, &o, op, x, params, n_params);
+    close_span(t, start, op, &o, y);
+    return y;
 }
 
 /* ---- the short way ----------------------------------------------------------------------------------------------- */
@@ -266,6 +282,23 @@ TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
 
 /* ---- masks ------------------------------------------------------------------------------------------------------- */
 
+static tape_tensor compute_mask(tape *t, operands *o, int op, int mask, const tape_tensor *x)
+{
+    int n = o->n;
+    if (!resolve(t, o, x) || !tape__check_dtypes(t, o->node, 0, n, TAPE_U8) || !broadcast(t, o))
+        return TAPE_NULL;
+    uint32_t slot;
+    tape__node *y = tape__new_tensor(t, TAPE_U8, o->rank, o->size, &slot);
+    if (!y)
+        return TAPE_NULL;
+    const void *data[2] = {o->node[0]->data, n > 1 ? o->node[1]->data : NULL};
+    const int64_t *stride[2] = {o->stride[0], o->stride[1]};
+    tape__ewise_mask(t->kernels, tape__threads_of(t), mask, o->node[0]->dtype, o->rank, o->size, y->data, data, stride);
+    if (t->paused == 0)
+        record(t, op, o, NULL, 0, y);
+    return (tape_tensor){t->generation, slot, 0};
+}
+
 static tape_tensor run_mask(int op, int mask, const tape_tensor *x, int n)
 {
     tape *t = tape__begin(tape__ops[op].name);
@@ -273,18 +306,10 @@ static tape_tensor run_mask(int op, int mask, const tape_tensor *x, int n)
         return TAPE_NULL;
     operands o;
     o.n = n;
-    if (!resolve(t, &o, x) || !tape__check_dtypes(t, o.node, 0, n, TAPE_U8) || !broadcast(t, &o))
-        return TAPE_NULL;
-    uint32_t slot;
-    tape__node *y = tape__new_tensor(t, TAPE_U8, o.rank, o.size, &slot);
-    if (!y)
-        return TAPE_NULL;
-    const void *data[2] = {o.node[0]->data, n > 1 ? o.node[1]->data : NULL};
-    const int64_t *stride[2] = {o.stride[0], o.stride[1]};
-    tape__ewise_mask(t->kernels, tape__threads_of(t), mask, o.node[0]->dtype, o.rank, o.size, y->data, data, stride);
-    if (t->paused == 0)
-        record(t, op, &o, NULL, 0, y);
-    return (tape_tensor){t->generation, slot, 0};
+    uint64_t start = tape__span_begin(t);
+    tape_tensor y = compute_mask(t, &o, op, mask, x);
+    close_span(t, start, op, &o, y);
+    return y;
 }
 
 /* ---- numbers as operands ----------------------------------------------------------------------------------------- */

@@ -41,9 +41,11 @@ unsigned char *files_read(const char *path, size_t *n)
     FILE *file = fopen(path, "rb");
     if (!file)
         return NULL;
-    enum { ROOM = 1 << 20 };
-    unsigned char *bytes = malloc(ROOM);
-    *n = fread(bytes, 1, ROOM, file);
+    ck_assert_int_eq(fseek(file, 0, SEEK_END), 0);
+    size_t room = (size_t)ftell(file);
+    rewind(file);
+    unsigned char *bytes = malloc(room + 1);
+    *n = fread(bytes, 1, room, file);
     fclose(file);
     return bytes;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "tape/profile.h"
 #include "tape/tape.h"
 
 const char *program_name = "tape";
@@ -89,6 +90,8 @@ int main(int argc, char **argv)
         program_name = argv[0];
     signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like a full disk */
     int code = run(argc, argv);
+    if (tape_profile_note() && code == EXIT_OK)
+        code = failure("%s", tape_profile_note());
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_OK)
         code = failure("writing to standard output failed");
     tape_shutdown();
