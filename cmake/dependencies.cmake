@@ -37,3 +37,17 @@ foreach(prefix SLEEF ZLIB LAPACK)
   endif()
   message(STATUS "tape: ${prefix} ${TAPE_HAVE_${prefix}}")
 endforeach()
+
+# Tracing names callers where the C library can walk the stack and find symbols (glibc 2.34 and newer).
+include(CheckCSourceCompiles)
+check_c_source_compiles("
+  #define _GNU_SOURCE
+  #include <dlfcn.h>
+  #include <execinfo.h>
+  #include <sys/auxv.h>
+  int main(void)
+  {
+      void *frame[1];
+      Dl_info info;
+      return backtrace(frame, 1) == 1 && dladdr(frame[0], &info) && getauxval(AT_ENTRY) ? 0 : 1;
+  }" TAPE_HAVE_BACKTRACE)

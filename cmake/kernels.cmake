@@ -20,7 +20,8 @@ function(tape_objects name)
   target_include_directories(${name} PRIVATE include lib)
   target_link_libraries(${name} PRIVATE tape-flags Threads::Threads)
   target_compile_definitions(${name} PRIVATE TAPE__SLEEF=$<BOOL:${TAPE_HAVE_SLEEF}>
-    TAPE__ZLIB=$<BOOL:${TAPE_HAVE_ZLIB}> TAPE__LAPACK=$<BOOL:${TAPE_HAVE_LAPACK}>)
+    TAPE__ZLIB=$<BOOL:${TAPE_HAVE_ZLIB}> TAPE__LAPACK=$<BOOL:${TAPE_HAVE_LAPACK}>
+    TAPE__BACKTRACE=$<BOOL:${TAPE_HAVE_BACKTRACE}>)
   foreach(isa ${TAPE_ISAS})
     string(TOUPPER ${isa} ISA)
     target_compile_definitions(${name} PRIVATE TAPE__HAVE_${ISA})

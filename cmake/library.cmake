@@ -19,6 +19,13 @@ function(tape_library name type)
     target_link_directories(${name} PUBLIC "$<BUILD_INTERFACE:${${package}_LIBRARY_DIRS}>")
   endforeach()
   target_link_libraries(${name} PRIVATE Threads::Threads m $<BUILD_INTERFACE:tape-flags>)
+  # Names that a linker makes __start_ and __stop_ symbols for: lib/caller.c tells our functions from the program's.
+  if(type STREQUAL "STATIC" AND TAPE_HAVE_BACKTRACE AND CMAKE_OBJCOPY)
+    add_custom_command(TARGET ${name} POST_BUILD VERBATIM COMMAND ${CMAKE_OBJCOPY}
+      --rename-section .text=tape_text --rename-section .text.hot=tape_text
+      --rename-section .text.unlikely=tape_text_cold --rename-section .text.startup=tape_text_cold
+      $<TARGET_FILE:${name}>)
+  endif()
 endfunction()
 
 if(BUILD_SHARED_LIBS)

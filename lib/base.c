@@ -66,8 +66,9 @@ void tape__append(char *buffer, size_t size, size_t *used, const char *format, .
 
 const char *tape_status_name(tape_status status)
 {
-    static const char *const names[] = {"OK",      "ARGUMENT", "SHAPE",    "DTYPE",       "INDEX", "HANDLE", "MEMORY",
-                                        "VERSION", "STATE",    "CALLBACK", "UNSUPPORTED", "IO",    "FORMAT"};
+    static const char *const names[] = {"OK",          "ARGUMENT", "SHAPE",   "DTYPE",    "INDEX",
+                                        "HANDLE",      "MEMORY",   "VERSION", "STATE",    "CALLBACK",
+                                        "UNSUPPORTED", "IO",       "FORMAT",  "NONFINITE"};
     return (unsigned)status < sizeof names / sizeof *names ? names[status] : "?";
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tape/autodiff.h"
+#include "watch.h"
 
 #define FEW 8
 
@@ -81,7 +82,7 @@ static bool visit(const tape__forward *f, uint32_t slot)
     r.needs = room == few ? few_needs : (bool *)(void *)(r.gx + r.n_in);
     bool ok = true;
     if (gather(&r)) {
-        ok = tape__record_tangents(&r);
+        ok = tape__traces(t) ? tape__watched_tangents(&r) : tape__record_tangents(&r);
         for (int k = 0; k < r.n_out && ok; k++) {
             bool wanted = tape__at(t, slot + (uint32_t)k)->flags & TAPE__WANTED; /* only these are cleared at the end */
             ok = !wanted || tape_is_none(r.ty[k]) || add_tangent(f, slot + (uint32_t)k, r.ty[k], k);

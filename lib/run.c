@@ -5,6 +5,7 @@
 #include "kernels/any/copy.h"
 #include "ops/ops.h"
 #include "profile.h"
+#include "trace.h"
 
 #define FEW_INPUTS 8
 #define COPY_AT_ONCE 65536 /* bytes that neither threads nor a plan of the copy would make faster */
@@ -204,11 +205,14 @@ static tape_tensor run_row(tape *t, int op, const tape__op *row, const void *cus
     uint64_t start = tape__span_begin(t);
     bool ok = resolve_all(t, inputs, n_in, in, nodes) && run_call(&call, op, extra, in);
     tape__span_end(t, start, op, row->name, ok ? &(tape__span_nodes){nodes, n_in, call.out_slot[0], call.n_out} : NULL);
+    tape_tensor y = ok ? (tape_tensor){t->generation, call.out_slot[0], 0} : TAPE_NULL;
+    if (ok && tape__traces(t) && !tape__trace_made(t, row, nodes, n_in, NULL, 0, call.out_slot[0], call.n_out))
+        y = TAPE_NULL;
     if (nodes != few)
         tape__arena_put(&t->arena, nodes, pointers);
     if (!ok || t->paused)
         tape__arena_put(&t->arena, extra, extra->bytes);
-    return ok ? (tape_tensor){t->generation, call.out_slot[0], 0} : TAPE_NULL;
+    return y;
 }
 
 tape_tensor tape__run(int op, const tape_tensor *inputs, int n_in, const void *attr, size_t attr_size)

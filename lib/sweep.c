@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "profile.h"
+#include "watch.h"
 
 bool tape__sweep_wants(const tape__sweep *s, uint32_t slot, const tape__node *node)
 {
@@ -203,14 +204,22 @@ static bool keep_outer_targets(tape__sweep *s)
     return true;
 }
 
+/* visit(), timed perhaps, and judged. */
+static TAPE__NOINLINE bool visit_watched(tape__sweep *s, uint32_t slot, tape__node *y)
+{
+    (void)y;
+    return tape__watched_visit(s, slot, visit_timed);
+}
+
 bool tape__sweep_run(tape__sweep *s, uint32_t top)
 {
     bool ok = true;
     uint64_t timed = tape__profile_enter_sweep(s->t);
+    tape__visit *aided = tape__traces(s->t) ? visit_watched : timed ? visit_timed : NULL;
     for (uint32_t slot = top + 1; ok && slot-- > s->floor;) {
         tape__node *y = tape__at(s->t, slot);
         if (y->flags & (TAPE__HAS_ADJOINT | TAPE__SIBLING_ADJOINT))
-            ok = timed ? visit_timed(s, slot, y) : visit(s, slot, y);
+            ok = TAPE__UNLIKELY(aided != NULL) ? aided(s, slot, y) : visit(s, slot, y);
     }
     tape__profile_leave_sweep(s->t, timed);
     ok = ok && keep_outer_targets(s);

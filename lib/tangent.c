@@ -1,19 +1,11 @@
 /* The tangents of one record's outputs from those of its inputs. Does not know any op's mathematics but where's. */
-#include <math.h>
 #include <string.h>
 
 #include "forward.h"
 #include "kernels/any/ewise_driver.h"
+#include "trace.h"
 
 /* ---- elementwise ops --------------------------------------------------------------------------------------------- */
-
-static bool all_finite(const tape__node *x)
-{
-    bool finite = true;
-    for (int64_t i = 0; i < x->layout->numel; i++)
-        finite &= isfinite(x->dtype == TAPE_F32 ? (double)((const float *)x->data)[i] : ((const double *)x->data)[i]);
-    return finite;
-}
 
 static tape_tensor stretch(tape_tensor x, tape_shape shape)
 {
@@ -73,8 +65,8 @@ static tape_tensor product_of(const tape__record *r, int i)
     uint32_t slot = tape__resolve(t, product, i);
     if (slot == TAPE__NO_SLOT)
         return TAPE_NULL;
-    const tape__node *node = tape__at(t, slot);
-    return !tape__is_dense(node->layout) || all_finite(node) ? product : multiply(r, i, true);
+    const tape__traced traced = tape__traced_node("tangent", i, tape__at(t, slot));
+    return !tape__is_dense(traced.layout) || tape__all_finite(&traced) ? product : multiply(r, i, true);
 }
 
 static bool elementwise(tape__record *r)

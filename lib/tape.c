@@ -8,6 +8,7 @@
 #include "events.h"
 #include "op_index.h"
 #include "profile.h"
+#include "trace.h"
 
 #define GENERATION_BLOCK 4096
 #define MOST_LAYOUTS 8192 /* beyond this a reset starts the intern table anew, so that odd shapes cannot pile up */
@@ -54,7 +55,7 @@ tape *tape_create_sized(const tape_config *config, size_t config_size)
     tape__layouts_init(&t->layouts, &t->memory);
     t->scalar = tape__layout_dense(&t->layouts, 0, NULL);
     tape__new_generation(t);
-    if (!t->scalar || !tape__grow_nodes(t)) {
+    if (!t->scalar || !tape__grow_nodes(t) || !tape__trace_set(t, full.trace_nonfinite)) {
         tape_destroy(t);
         return NULL;
     }
@@ -72,6 +73,7 @@ void tape_destroy(tape *t)
         own_tape = NULL;
     tape__release_from(t, 0);
     tape__profile_free(t);
+    tape__trace_free(t);
     for (uint32_t i = 0; i < t->capacity / TAPE__NODES_PER_CHUNK; i++)
         tape__memory_put(&t->memory, t->chunks[i], TAPE__NODES_PER_CHUNK * sizeof(tape__node));
     tape__memory_put(&t->memory, t->chunks, t->chunk_slots * sizeof *t->chunks);

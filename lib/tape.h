@@ -30,7 +30,8 @@ enum tape__op_flags {
     TAPE__SAVES_3 = 128,
     TAPE__SAVES_OUTPUT = 256, /* ... of its outputs */
     TAPE__RANDOM = 512,       /* draws from the tape's generator */
-    TAPE__TAKES_ANY = 15360   /* a general op of as many tensors as its caller has */
+    TAPE__TAKES_ANY = 15360,  /* a general op of as many tensors as its caller has */
+    TAPE__FILLS = 16384       /* puts a number of its attributes, which may be infinite, into its result */
 };
 /* A general op of n tensors, optional ones included; one that does not say takes 1. */
 #define TAPE__TAKES(n) (((unsigned)(n) + 1) << 10)
@@ -205,8 +206,9 @@ typedef struct tape__release {
 } tape__release;
 
 enum tape__detour {
-    TAPE__DETOUR_ERROR = 1,  /* an error is kept */
-    TAPE__DETOUR_PROFILE = 2 /* each op is timed */
+    TAPE__DETOUR_ERROR = 1,   /* an error is kept */
+    TAPE__DETOUR_PROFILE = 2, /* each op is timed */
+    TAPE__DETOUR_TRACE = 4    /* NaN and infinities are looked for (trace.h) */
 };
 
 struct tape {
@@ -247,7 +249,8 @@ struct tape {
     int promote;         /* the checker's f64 mode */
     uint16_t wrong_op;   /* the checker's own test: this op's VJP ... */
     double wrong_factor; /* ... is multiplied by this; 0 when off */
-    tape_status status;  /* the first error */
+    struct tape__trace *trace;
+    tape_status status; /* the first error */
     char message[256];
 };
 

@@ -66,6 +66,9 @@ typedef void tape_parallel_hook(void *user, int64_t n, tape_body *body, void *ar
 /* Gets one line of text for each error when it is first set. */
 typedef void tape_log_hook(void *user, tape_status status, const char *message);
 
+/* Whether to look for the first NaN or infinity, and what to do about it: tape/trace.h. */
+typedef enum tape_trace_mode { TAPE_TRACE_OFF = 0, TAPE_TRACE_REPORT, TAPE_TRACE_ERROR } tape_trace_mode;
+
 typedef struct tape_config {
     tape_allocator *allocator; /* NULL: the C library's */
     void *allocator_user;
@@ -75,6 +78,7 @@ typedef struct tape_config {
     tape_log_hook *log; /* NULL: silent */
     void *log_user;
     uint64_t seed; /* of the tape's random generator; 0 is a seed like any other */
+    tape_trace_mode trace_nonfinite;
 } tape_config;
 
 /* A new tape, not current anywhere; NULL if memory is short. `config` may be NULL: all defaults. The macro passes the

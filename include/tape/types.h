@@ -33,7 +33,8 @@ typedef enum tape_status {
     TAPE_ERROR_CALLBACK,    /* a user's callback reported a failure */
     TAPE_ERROR_UNSUPPORTED, /* built without the component, or a derivative that does not exist */
     TAPE_ERROR_IO,          /* a file could not be opened, read or written */
-    TAPE_ERROR_FORMAT       /* a file's content is not what its format demands */
+    TAPE_ERROR_FORMAT,      /* a file's content is not what its format demands */
+    TAPE_ERROR_NONFINITE    /* an op made a NaN or infinity while tape_trace_nonfinite() looked for it */
 } tape_status;
 
 /* The status's name without prefix, for example "SHAPE"; "OK" for TAPE_OK. Never NULL. */

@@ -6,6 +6,7 @@
 #include "kernels/any/ewise_driver.h"
 #include "ops.h"
 #include "profile.h"
+#include "trace.h"
 
 /* ---- one call ---------------------------------------------------------------------------------------------------- */
 
@@ -171,6 +172,9 @@ static tape_tensor run(int op, const tape_tensor *x, int n, const double *params
     uint64_t start = tape__span_begin(t);
     tape_tensor y = compute(t, &o, op, x, params, n_params);
     close_span(t, start, op, &o, y);
+    if (!tape_is_null(y) && tape__traces(t) &&
+        !tape__trace_made(t, &tape__ops[op], o.node, n, params, n_params, y.slot, 1))
+        return TAPE_NULL;
     return y;
 }
 
