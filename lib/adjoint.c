@@ -88,6 +88,10 @@ static void add(tape *t, const tape__layout *dense, int dtype, void *out, const 
                 const void *b, const tape__layout *lb)
 {
     const void *data[2] = {a, b};
+    if (la == dense && lb == dense) {
+        tape__ewise_flat_value(t->kernels, tape__threads_of(t), TAPE__EW_add, dtype, dense->numel, 0, out, data, NULL);
+        return;
+    }
     const int64_t *stride[2] = {la->stride, lb->stride};
     tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, dtype, dense->rank, dense->size, out, data, stride,
                       NULL);

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "kernels/any/ewise_driver.h"
+#include "kernels/kernels.h"
+#include "kernels/reduce.h"
 #include "sweep.h"
 
 #define FEW 8
@@ -274,7 +276,34 @@ typedef struct fused {
     const void *g; /* y's adjoint */
     const tape__layout *g_layout;
     tape__adjoint *holder; /* keeps it; NULL for a one-element y */
+    bool flat;             /* every operand is dense in y's shape, or one element: `still` has its bit then */
+    unsigned still;
 } fused;
+
+/* Whether all elements of the layout are one and the same. */
+static bool is_still(const tape__layout *layout)
+{
+    for (int d = 0; d < layout->rank; d++)
+        if (layout->size[d] != 1 && layout->stride[d] != 0)
+            return false;
+    return true;
+}
+
+static void find_flat(fused *f)
+{
+    const tape__layout *dense = f->y->layout->dense;
+    f->flat = f->ewise != TAPE__EW_where;
+    f->still = 0;
+    for (int k = 0; k < f->n_in && f->flat; k++) {
+        const tape__layout *x = tape__at(f->s->t, f->in[k])->layout;
+        f->flat = x == dense || x->numel == 1;
+        f->still |= x == dense ? 0 : 1u << k;
+    }
+    if (f->g_layout != dense) {
+        f->flat = f->flat && is_still(f->g_layout);
+        f->still |= TAPE__STILL_ADJOINT;
+    }
+}
 
 /* out (+)= d_i * g over y's shape. */
 static void run_derivative(const fused *f, int i, unsigned uses, void *out, bool accumulate)
@@ -282,6 +311,13 @@ static void run_derivative(const fused *f, int i, unsigned uses, void *out, bool
     tape *t = f->s->t;
     const tape__layout *shape = f->y->layout->dense;
     const void *data[3] = {0};
+    if (f->flat) {
+        for (int k = 0; k < f->n_in; k++)
+            data[k] = uses & ((unsigned)TAPE__USES_X0 << k) ? tape__at(t, f->in[k])->data : NULL;
+        tape__ewise_flat_derivative(t->kernels, tape__threads_of(t), f->ewise, i, f->y->dtype, shape->numel, f->still,
+                                    out, accumulate, f->g, data, f->y->data, f->params);
+        return;
+    }
     int64_t stretched[3][TAPE_MAX_RANK];
     const int64_t *strides[3] = {NULL, NULL, NULL};
     for (int k = 0; k < f->n_in; k++) {
@@ -297,38 +333,35 @@ static void run_derivative(const fused *f, int i, unsigned uses, void *out, bool
                            accumulate, f->g, f->g_layout->stride, data, strides, f->y->data, f->params);
 }
 
+/* x's adjoint += the sum of `data` over the axes along which x was stretched to its layout. */
+static bool add_sum(tape *t, tape__node *x, const void *data, const tape__layout *layout)
+{
+    unsigned mask = 0;
+    int lead = layout->rank - x->layout->rank;
+    for (int d = 0; d < layout->rank; d++)
+        mask |= (unsigned)(d < lead || x->layout->size[d - lead] != layout->size[d]) << d;
+    tape__split split = tape__split_axes(layout->rank, layout->size, layout->stride, mask);
+    tape__reduce_args args = {.reduction = TAPE__SUM, .split = &split, .x = data};
+    args.y = tape__adjoint_target(t, x, &args.accumulate);
+    if (args.y)
+        t->kernels->reduce->reduce[x->dtype](tape__threads_of(t), &args);
+    return args.y;
+}
+
 /* x was stretched: the product over y's shape goes to a block of its own and is summed down. */
 static bool derive_stretched(const fused *f, int i, unsigned uses, tape__node *x)
 {
     tape *t = f->s->t;
-    uint32_t count = t->count, slot;
-    tape__new_generation(t);
-    tape__node *product = tape__new_node(t, &slot);
+    if (uses & TAPE__USES_ONE)
+        return add_sum(t, x, f->g, f->g_layout);
+    const tape__layout *dense = f->y->layout->dense;
+    size_t bytes = (size_t)dense->numel * tape_dtype_size((tape_dtype)f->y->dtype);
+    void *product = tape__arena_get(&t->arena, bytes);
     if (!product)
-        return false;
-    product->dtype = f->y->dtype;
-    if (uses & TAPE__USES_ONE) {
-        product->data = (void *)(uintptr_t)f->g;
-        product->layout = f->g_layout;
-    } else {
-        product->layout = f->y->layout->dense;
-        size_t bytes = (size_t)product->layout->numel * tape_dtype_size(product->dtype);
-        product->data = tape__arena_get(&t->arena, bytes);
-        if (!product->data) {
-            t->count--;
-            return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for an adjoint of %s",
-                               TAPE__LAYOUT_TEXT(product->layout));
-        }
-        product->flags = TAPE__OWNS_BLOCK;
-        run_derivative(f, i, uses, product->data, false);
-    }
-    tape_shape shape = {x->layout->rank, {0}};
-    memcpy(shape.size, x->layout->size, sizeof shape.size);
-    t->paused++;
-    tape_tensor g = tape__sum_to(tape__handle(t, slot), shape);
-    bool ok = !tape_is_null(g) && tape__sweep_add(f->s, f->in[i], g);
-    t->paused--;
-    tape__end_plain_vjp(t, count);
+        return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for an adjoint of %s", TAPE__LAYOUT_TEXT(dense));
+    run_derivative(f, i, uses, product, false);
+    bool ok = add_sum(t, x, product, dense);
+    tape__arena_put(&t->arena, product, bytes);
     return ok;
 }
 
@@ -405,6 +438,7 @@ bool tape__visit_elementwise(tape__sweep *s, uint32_t slot)
     f.g = single ? (const void *)&y->adj : y->adj.adjoint->data;
     f.g_layout = single ? y->layout : y->adj.adjoint->layout;
     f.holder = single ? NULL : y->adj.adjoint;
+    find_flat(&f);
     for (int i = 0; i < f.n_in; i++)
         if (!derive(&f, i))
             return false;

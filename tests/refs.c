@@ -121,6 +121,7 @@ REF(logaddexp, logaddexp(x, y))
 REF(xlogy, x == 0 && !isnan(y) ? 0 : x * logl(y))
 REF_P(smooth_max, logaddexp(p[0] * x, p[0] * y) / p[0], 2.5)
 REF(strong_mul, y == 0 ? 0 : x * y)
+REF(quotient_or_zero, y == 0 ? 0 : x / y)
 
 /* ternary and selection */
 REF(where, x != 0 ? y : z)

@@ -162,9 +162,9 @@ static void FOR(reduce_runs)(const struct tape__parallel *p, FOR(job) * j)
 
 /* ---- columns ----------------------------------------------------------------------------------------------------- */
 
-static void FOR(fill_tile)(FOR(tile) * tile, ELEM value)
+static void FOR(fill_tile)(FOR(tile) * tile, int columns, ELEM value)
 {
-    for (int i = 0; i < TILE * WIDTH; i += WIDTH)
+    for (int i = 0; i < columns; i += WIDTH)
         FOR(unit_store)(tile->lane + i, FOR(unit_splat)(value));
 }
 
@@ -183,12 +183,13 @@ typedef struct FOR(tile_pass) {
 /* Rows [begin, end); begin is a multiple of ROWS. */
 static void FOR(reduce_rows)(const FOR(tile_pass) * t, int64_t begin, int64_t end, FOR(tile) * value)
 {
-    FOR(fill_tile)(value, t->neutral);
+    FOR(fill_tile)(value, t->columns, t->neutral);
     if (begin >= end)
         return;
     struct cursor cursor = cursor_at(t->job->split, begin);
     FOR(tile_tree) tree;
     tree.count = 0;
+    const bool once = end - begin <= ROWS;
     while (begin < end) {
         int64_t offset[ROWS];
         int rows = (int)at_most(ROWS, end - begin);
@@ -196,8 +197,10 @@ static void FOR(reduce_rows)(const FOR(tile_pass) * t, int64_t begin, int64_t en
             offset[k] = cursor.at;
             advance(&cursor, 1);
         }
-        FOR(fill_tile)(value, t->neutral);
+        FOR(fill_tile)(value, t->columns, t->neutral);
         t->reducer->take(value, t->columns, rows, t->x, offset, t->c);
+        if (once)
+            return;
         FOR(tile_push)(&tree, t->reducer, value, t->columns);
         begin += rows;
     }
@@ -254,8 +257,33 @@ static FOR(place) FOR(place_of)(const FOR(job) * j, int64_t item)
     return place;
 }
 
+/* The units of a tile whose results lie side by side; the last unit may overlap the one before it. */
+static void FOR(finish_units)(const FOR(job) * j, const FOR(place) * place, const FOR(tile) * value)
+{
+    const VEC divisor = FOR(splat)(j->args->reduction == TAPE__MEAN ? j->divisor : 1);
+    const int units = (place->columns + WIDTH - 1) / WIDTH, last = FOR(first_column)(units - 1, place->columns);
+    UNIT end = FOR(unit_splat)(0);
+    if (j->args->accumulate)
+        end = FOR(unit_load_upto)(place->y + last, place->columns);
+    for (int i = 0; i < units; i++) {
+        UNIT u = FOR(unit_load)(value->lane + i * WIDTH);
+        ELEM *y = place->y + FOR(first_column)(i, place->columns);
+        PARTWISE(u.part[k] /= divisor;)
+        if (j->args->accumulate) {
+            UNIT held = i < units - 1 ? FOR(unit_load)(y) : end;
+            PARTWISE(u.part[k] = held.part[k] + u.part[k];)
+        }
+        FOR(unit_store_upto)(y, u, place->columns);
+    }
+}
+
 static void FOR(finish_tile)(const FOR(job) * j, const FOR(place) * place, const FOR(tile) * value, const FOR(tile) * c)
 {
+    const tape__reduction reduction = j->args->reduction;
+    if (reduction != TAPE__LOGSUMEXP && reduction != TAPE__VARIANCE && j->column_y_stride == 1 && !place->skip) {
+        FOR(finish_units)(j, place, value);
+        return;
+    }
     for (int i = place->skip; i < place->columns; i++) {
         int l = FOR(lane_of)(i, place->columns);
         FOR(finish)(j, value->lane[l], c->lane[l], place->y + i * j->column_y_stride);
@@ -266,12 +294,12 @@ static void FOR(reduce_tile)(const struct tape__parallel *p, const FOR(job) * j,
 {
     FOR(place) place = FOR(place_of)(j, number);
     FOR(tile) value, c;
-    FOR(fill_tile)(&c, 0);
+    FOR(fill_tile)(&c, place.columns, 0);
     FOR(tile_pass) t = {.job = j, .reducer = j->first_column, .neutral = j->first->neutral, .x = place.x, .c = &c};
     t.columns = place.columns;
     FOR(run_pass)(p, &t, &value);
     if (j->second) {
-        for (int i = 0; i < TILE * WIDTH; i++)
+        for (int i = 0; i < (place.columns + WIDTH - 1) / WIDTH * WIDTH; i++)
             c.lane[i] = FOR(finish_first)(j, value.lane[i]);
         t.reducer = j->second_column;
         t.neutral = j->second->neutral;

@@ -181,11 +181,10 @@ static tape_tensor run(int op, const tape_tensor *x, int n, const double *params
 /* ---- the short way ----------------------------------------------------------------------------------------------- */
 
 /*
- * Most ops of a game or a small model are on tensors of one element, or of equal shape and few whole units. Both skip
- * broadcasting and the driver; anything unusual (a detour, another layout, a leaf's first use) returns null and goes
- * the long way.
+ * Most ops are on tensors of one element, of equal shape, or of a shape and one element. They skip broadcasting;
+ * anything unusual (a detour, another layout, a leaf's first use) returns null and goes the long way.
  */
-enum { SHORT = 4096 }; /* elements up to which a kernel is called at once */
+enum { SHORT = 4096 }; /* elements below which nobody asks for threads */
 
 TAPE__INLINE tape__node *short_node(tape *t, const tape__node *a, uint32_t *slot)
 {
@@ -229,23 +228,26 @@ TAPE__INLINE void arithmetic(int op, const tape__node *a, const tape__node *b, t
 #undef COMPUTE
 }
 
-/* A whole number of units of equal, dense layout: the kernel itself. */
-static tape_tensor run_short(tape *t, int op, tape__node *a, uint32_t a_slot, tape__node *b, uint32_t b_slot)
+/* y has the shape of a, which is dense; bit k of `still` says that operand k is one element instead. */
+static tape_tensor run_flat(tape *t, int op, unsigned still, tape__node *a, uint32_t a_slot, tape__node *b,
+                            uint32_t b_slot)
 {
-    const tape__layout *layout = a->layout;
-    int64_t n = layout->numel, units = TAPE__UNIT_BYTES / (a->dtype == TAPE_F32 ? 4 : 8);
-    if (n == 0 || n > SHORT || n % units || a->dtype > TAPE_F64 || !tape__is_dense(layout) || t->count == t->capacity)
-        return TAPE_NULL;
+    const tape__node *like = still & 1 ? b : a;
+    const int64_t n = like->layout->numel;
+    const void *x[2] = {a->data, b->data};
     uint32_t slot;
-    void *data = tape__arena_get(&t->arena, (size_t)n * (a->dtype == TAPE_F32 ? 4 : 8));
-    tape__node *y = data ? short_node(t, a, &slot) : NULL;
+    if (n == 0 || like->dtype > TAPE_F64 || !tape__is_dense(like->layout) || t->count == t->capacity)
+        return TAPE_NULL;
+    void *data = n > 1 ? tape__arena_get(&t->arena, (size_t)n * (like->dtype == TAPE_F32 ? 4 : 8)) : NULL;
+    tape__node *y = n == 1 || data ? short_node(t, like, &slot) : NULL;
     if (!y)
         return TAPE_NULL;
-    y->data = data;
-    y->u.extra = NULL;
-    const void *x[2] = {a->data, b->data};
-    t->kernels->ewise->value[tape__ops[op].ewise][a->dtype]((size_t)n, data, x, NULL);
-    return short_record(t, op, y, slot, TAPE__OWNS_BLOCK, a, a_slot, b, b_slot);
+    y->data = n > 1 ? data : &y->u;
+    tape__ewise_flat_value(t->kernels, n < SHORT ? NULL : tape__threads_of(t), tape__ops[op].ewise, like->dtype, n,
+                           still, y->data, x, NULL);
+    if (n > 1)
+        y->u.extra = NULL;
+    return short_record(t, op, y, slot, n > 1 ? TAPE__OWNS_BLOCK : TAPE__INLINE_VALUE, a, a_slot, b, b_slot);
 }
 
 static tape_tensor run_unary(int op, tape_tensor a)
@@ -254,11 +256,19 @@ static tape_tensor run_unary(int op, tape_tensor a)
     uint32_t slot = TAPE__LIKELY(t && !t->detour) ? tape__find(t, a) : TAPE__NO_SLOT;
     if (TAPE__LIKELY(slot != TAPE__NO_SLOT)) {
         tape__node *node = tape__at(t, slot);
-        tape_tensor y = run_short(t, op, node, slot, node, slot);
+        tape_tensor y = run_flat(t, op, 0, node, slot, node, slot);
         if (!tape_is_null(y))
             return y;
     }
     return run(op, &a, 1, NULL, 0);
+}
+
+/* Which of two operands is one element that stretches to the other's shape: a bit of `still`; 0 if neither does. */
+TAPE__INLINE unsigned stretched(const tape__layout *a, const tape__layout *b)
+{
+    if (b->numel == 1 && b->rank <= a->rank)
+        return 2;
+    return a->numel == 1 && a->rank <= b->rank ? 1 : 0;
 }
 
 TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
@@ -276,7 +286,8 @@ TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
             arithmetic(op, na, nb, y);
             return short_record(t, op, y, slot, TAPE__INLINE_VALUE, na, p, nb, q);
         }
-        tape_tensor result = equal ? run_short(t, op, na, p, nb, q) : TAPE_NULL;
+        unsigned still = equal || na->dtype != nb->dtype ? 0 : stretched(na->layout, nb->layout);
+        tape_tensor result = equal || still ? run_flat(t, op, still, na, p, nb, q) : TAPE_NULL;
         if (!tape_is_null(result))
             return result;
     }

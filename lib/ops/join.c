@@ -1,6 +1,7 @@
 /* Ops that put tensors together: concat and stack, and what is built by concatenation: pad, roll, repeat, tile. */
 #include <string.h>
 
+#include "adjoint.h"
 #include "kernels/any/cast.h"
 #include "kernels/any/copy.h"
 #include "region.h"
@@ -178,6 +179,27 @@ void tape__pad_constant_vjp(tape__vjp *v)
     }
     attr.value = 0;
     v->gx[0] = tape__run(TAPE__OP_pad_constant, v->gy, 1, &attr, sizeof attr);
+}
+
+/* The part of g that x came to lie in, as a view. Where x was cropped the rest is zeros: by handles. */
+bool tape__pad_constant_fused(tape__fused *f)
+{
+    tape *t = f->t;
+    const struct pad_constant *attr = f->attr;
+    tape__node *x = tape__at(t, f->in[0]);
+    const tape__layout *g = f->g_layout;
+    int64_t from = 0;
+    for (int i = 0; i < g->rank; i++) {
+        if (attr->before[i] < 0 || attr->after[i] < 0)
+            return false;
+        from += attr->before[i] * g->stride[i];
+    }
+    const tape__layout *part = tape__layout_strided(&t->layouts, g->rank, x->layout->size, g->stride);
+    if (!part)
+        return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a layout");
+    size_t item = tape_dtype_size((tape_dtype)x->dtype);
+    return tape__contribute(t, x, (const unsigned char *)f->g + (x->layout->numel ? (size_t)from * item : 0), part,
+                            f->holder);
 }
 
 /* The part that continues x by n elements beyond one end. Reflection leaves out the end itself. */

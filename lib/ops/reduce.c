@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "adjoint.h"
+#include "kernels/any/ewise_driver.h"
 #include "kernels/kernels.h"
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
@@ -107,6 +109,48 @@ bool tape__sum_forward(tape__call *call)
 void tape__sum_vjp(tape__vjp *v)
 {
     v->gx[0] = tape_expand(tape__reduce_keep(v, v->gy[0]), tape_shape_of(v->x[0]));
+}
+
+/* x's adjoint += g over `divisor`, read with stride 0 along the reduced axes. */
+static bool add_spread(tape__fused *f, double divisor)
+{
+    tape *t = f->t;
+    tape__node *x = tape__at(t, f->in[0]);
+    const tape__reduce_attr *attr = f->attr;
+    const tape__layout *layout = x->layout, *dense = f->y->layout->dense;
+    int64_t stride[TAPE_MAX_RANK];
+    unsigned mask;
+    if (f->g_layout != dense || !tape__axes_mask(attr->axes, layout->rank, &mask))
+        return false;
+    for (int d = layout->rank - 1, k = dense->rank - 1; d >= 0; d--) {
+        bool goes = mask >> d & 1;
+        stride[d] = goes ? 0 : dense->stride[k];
+        k -= !goes || attr->keep_dims;
+    }
+    const tape__layout *spread = tape__layout_strided(&t->layouts, layout->rank, layout->size, stride);
+    if (!spread)
+        return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a layout");
+    tape__adjoint *g = divisor == 1 ? tape__adjoint_of(t, f->y) : tape__adjoint_new(t, dense, (tape_dtype)x->dtype);
+    if (g && divisor != 1) {
+        const float single = (float)divisor;
+        const void *const operand[2] = {f->g, x->dtype == TAPE_F32 ? (const void *)&single : &divisor};
+        tape__ewise_flat_value(t->kernels, tape__threads_of(t), TAPE__EW_div, x->dtype, dense->numel, 2, g->data,
+                               operand, NULL);
+    }
+    bool ok = g && tape__contribute(t, x, g->data, spread, g);
+    tape__adjoint_release(t, g);
+    return ok;
+}
+
+bool tape__sum_fused(tape__fused *f)
+{
+    return add_spread(f, 1);
+}
+
+bool tape__mean_fused(tape__fused *f)
+{
+    int64_t n = tape__at(f->t, f->in[0])->layout->numel;
+    return n > 0 && add_spread(f, (double)(n / f->y->layout->numel));
 }
 
 tape_tensor tape_sum(tape_tensor x, tape_axes axes, bool keep_dims)

@@ -2,6 +2,8 @@
  * region lies; that gives the view, and the place where its VJP puts the cotangent. */
 #include <string.h>
 
+#include "adjoint.h"
+#include "kernels/any/index.h"
 #include "region.h"
 
 /* Where the op's output lies in a tensor of layout x; false after an error. */
@@ -41,6 +43,26 @@ static void view_vjp(tape__vjp *v, find_region *find)
         tape__into(v, 0);
         v->gx[0] = tape__place_region(v->gy[0], &r, shape);
     }
+}
+
+/* The cotangent is added to the region in the adjoint itself. */
+static bool view_fused(tape__fused *f, find_region *find)
+{
+    tape__node *x = tape__at(f->t, f->in[0]);
+    const tape__layout *dense = x->layout->dense;
+    size_t item = tape_dtype_size((tape_dtype)x->dtype);
+    tape__region r;
+    bool accumulate;
+    if (!find(f->t, dense, f->attr, &r))
+        return false;
+    unsigned char *gx = tape__adjoint_target(f->t, x, &accumulate);
+    if (!gx)
+        return false;
+    if (!accumulate)
+        memset(gx, 0, (size_t)dense->numel * item);
+    tape__add_strided((tape_dtype)x->dtype, (int)r.rank, r.size, gx + (size_t)r.offset * item, r.stride, f->g,
+                      f->g_layout->stride);
+    return true;
 }
 
 /* ---- slice ------------------------------------------------------------------------------------------------------- */
@@ -93,6 +115,11 @@ void tape__slice_vjp(tape__vjp *v)
     view_vjp(v, slice_region);
 }
 
+bool tape__slice_fused(tape__fused *f)
+{
+    return view_fused(f, slice_region);
+}
+
 tape_tensor tape_slice(tape_tensor x, int axis, int64_t start, int64_t stop, int64_t step)
 {
     struct slice attr = {axis, start, stop, step};
@@ -131,6 +158,11 @@ void tape__narrow_vjp(tape__vjp *v)
     view_vjp(v, narrow_region);
 }
 
+bool tape__narrow_fused(tape__fused *f)
+{
+    return view_fused(f, narrow_region);
+}
+
 tape_tensor tape_narrow(tape_tensor x, int axis, int64_t start, int64_t length)
 {
     struct narrow attr = {axis, start, length};
@@ -165,6 +197,11 @@ bool tape__select_forward(tape__call *call)
 void tape__select_vjp(tape__vjp *v)
 {
     view_vjp(v, select_region);
+}
+
+bool tape__select_fused(tape__fused *f)
+{
+    return view_fused(f, select_region);
 }
 
 tape_tensor tape_select(tape_tensor x, int axis, int64_t index)
@@ -217,6 +254,11 @@ void tape__diagonal_vjp(tape__vjp *v)
     view_vjp(v, diagonal_region);
 }
 
+bool tape__diagonal_fused(tape__fused *f)
+{
+    return view_fused(f, diagonal_region);
+}
+
 tape_tensor tape_diagonal(tape_tensor x, int64_t offset, int axis_a, int axis_b)
 {
     struct diagonal attr = {offset, axis_a, axis_b};
@@ -256,6 +298,11 @@ bool tape__unfold_forward(tape__call *call)
 void tape__unfold_vjp(tape__vjp *v)
 {
     view_vjp(v, unfold_region);
+}
+
+bool tape__unfold_fused(tape__fused *f)
+{
+    return view_fused(f, unfold_region);
 }
 
 tape_tensor tape_unfold(tape_tensor x, int axis, int64_t size, int64_t step)

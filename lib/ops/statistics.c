@@ -2,6 +2,8 @@
    the kernels', but for the products of all the others. */
 #include <math.h>
 
+#include "adjoint.h"
+#include "kernels/any/ewise_driver.h"
 #include "reduce.h"
 
 /* ---- prod -------------------------------------------------------------------------------------------------------- */
@@ -123,12 +125,6 @@ static tape_tensor scaled_deviation(const tape__vjp *v)
     return tape_div_scalar(tape_sub(v->x[0], tape_mean(v->x[0], attr->axes, true)), divisor);
 }
 
-/* g / y, but 0 where y is 0. */
-static tape_tensor quotient_or_zero(tape_tensor g, tape_tensor y)
-{
-    return tape_where(tape_eq_scalar(y, 0), tape_scalar(tape_dtype_of(y), 0), tape_div(g, y));
-}
-
 bool tape__var_forward(tape__call *call)
 {
     return tape__reduce_forward(call, TAPE__VARIANCE) != NULL;
@@ -154,7 +150,7 @@ bool tape__std_forward(tape__call *call)
 
 void tape__std_vjp(tape__vjp *v)
 {
-    tape_tensor slope = quotient_or_zero(tape__reduce_keep(v, v->gy[0]), tape__reduce_keep(v, v->y[0]));
+    tape_tensor slope = tape__quotient_or_zero(tape__reduce_keep(v, v->gy[0]), tape__reduce_keep(v, v->y[0]));
     v->gx[0] = tape_mul(scaled_deviation(v), slope);
 }
 
@@ -186,9 +182,41 @@ void tape__norm_vjp(tape__vjp *v)
     if (attr->number == 1)
         v->gx[0] = tape_mul(tape_sign(x), g);
     else if (attr->number == 2)
-        v->gx[0] = tape_mul(x, quotient_or_zero(g, y));
+        v->gx[0] = tape_mul(x, tape__quotient_or_zero(g, y));
     else
         v->gx[0] = tape_mul(tape_sign(x), tape_mul(tape__tie_weights(tape_abs(x), y, attr->axes), g));
+}
+
+/* gx (+)= x q, q = g / y or 0 being stretched along the reduced axes. */
+bool tape__norm_fused(tape__fused *f)
+{
+    tape *t = f->t;
+    const tape__reduce_attr *attr = f->attr;
+    tape__node *x = tape__at(t, f->in[0]);
+    const tape__layout *dense = x->layout->dense, *y = f->y->layout;
+    unsigned mask;
+    if (attr->number != 2 || f->g_layout != y->dense || !tape__axes_mask(attr->axes, dense->rank, &mask))
+        return false;
+    size_t bytes = (size_t)y->numel * tape_dtype_size((tape_dtype)x->dtype);
+    void *q = tape__arena_get(&t->arena, bytes);
+    if (!q)
+        return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for %s", TAPE__LAYOUT_TEXT(y));
+    const struct tape__parallel *threads = tape__threads_of(t);
+    tape__ewise_flat_value(t->kernels, threads, TAPE__EW_quotient_or_zero, x->dtype, y->numel, 0, q,
+                           (const void *const[]){f->g, f->y->data}, NULL);
+    int64_t stride[TAPE_MAX_RANK], step = 1;
+    for (int d = dense->rank - 1; d >= 0; d--) {
+        stride[d] = mask >> d & 1 ? 0 : step;
+        step *= mask >> d & 1 ? 1 : dense->size[d];
+    }
+    bool accumulate;
+    void *gx = tape__adjoint_target(t, x, &accumulate);
+    if (gx)
+        tape__ewise_derivative(t->kernels, threads, TAPE__EW_mul, 0, x->dtype, dense->rank, dense->size, gx, accumulate,
+                               q, stride, (const void *const[]){NULL, x->data},
+                               (const int64_t *const[]){NULL, x->layout->stride}, NULL, NULL);
+    tape__arena_put(&t->arena, q, bytes);
+    return gx;
 }
 
 tape_tensor tape_norm(tape_tensor x, double p, tape_axes axes, bool keep_dims)

@@ -5,12 +5,15 @@
 #include <assert.h>
 #include <string.h>
 
-enum { SHORT_BYTES = 1024 }; /* of a contribution that is made in one go before it is added */
+#include "ewise_run.h"
+
+enum { SHORT_BYTES = 1024 }; /* of a loop that is made in one go */
 enum {
-    OPERANDS = TAPE__EWISE_INPUTS + 2,
-    OUTPUT = TAPE__EWISE_INPUTS, /* y, as an operand of a derivative */
-    ADJOINT,
-    BLOCK_BYTES = 2048, /* a block of every operand and of the result stays in the first-level cache */
+    OPERANDS = TAPE__RUN_OPERANDS,
+    OUTPUT = TAPE__RUN_OUTPUT, /* y, as an operand of a derivative */
+    ADJOINT = TAPE__RUN_ADJOINT,
+    BLOCK_BYTES = TAPE__RUN_BLOCK_BYTES,
+    ROW_TASKS = 16,     /* rows from which threads share them by rows */
     CHUNK = 16384,      /* elements a thread takes at a time */
     SERIAL = 2 * CHUNK, /* below this many elements, threads cost more than they bring */
     FEW = 16            /* up to here a loop of moves costs less than a call of memcpy */
@@ -278,6 +281,83 @@ static void collapse(struct loop *loop, struct operand *const *gathered, int n, 
     loop->rank = axes;
 }
 
+static int64_t product(int rank, const int64_t *size)
+{
+    int64_t n = 1;
+    for (int d = 0; d < rank; d++)
+        n *= size[d];
+    return n;
+}
+
+/* Whether every axis of a loop over `size` is contiguous, or none is walked at all: then `still` gets bit k. */
+static bool is_flat(int rank, const int64_t *size, const int64_t *stride, int k, unsigned *still)
+{
+    int64_t step = 1;
+    bool dense = true, stays = true;
+    for (int d = rank - 1; d >= 0; d--) {
+        if (size[d] == 1)
+            continue;
+        dense &= stride[d] == step;
+        stays &= stride[d] == 0;
+        step *= size[d];
+    }
+    if (stays && !dense)
+        *still |= 1u << k;
+    return dense || stays;
+}
+
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
+
+/* A loop whose last axis is a run for every operand. */
+struct rows {
+    const struct loop *loop;
+    tape__ewise_run run;
+    int64_t n, rows, per_task;
+};
+
+static void run_one_row(const struct rows *r, int64_t row)
+{
+    const struct loop *loop = r->loop;
+    const void *data[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++) {
+        const struct operand *x = &loop->operand[k];
+        int64_t offset = x->reading == DIRECT ? row * r->n : 0, rest = row;
+        for (int d = loop->rank - 2; x->reading == GATHER && d >= 0; d--) {
+            offset += rest % loop->size[d] * x->stride[d];
+            rest /= loop->size[d];
+        }
+        data[k] = x->reading == ABSENT ? NULL : x->data + offset * r->run.item;
+    }
+    tape__ewise_run_on(&r->run, r->n, loop->result + row * r->n * r->run.item, data);
+}
+
+static void run_row_task(void *arg, int64_t task)
+{
+    const struct rows *r = arg;
+    for (int64_t row = task * r->per_task; row < r->rows && row < (task + 1) * r->per_task; row++)
+        run_one_row(r, row);
+}
+
+/* False where the last axis is too short for that, or a stride in it is neither 0 nor 1. */
+static bool run_by_rows(const struct loop *loop, const struct tape__parallel *p)
+{
+    struct rows r = {.loop = loop, .n = loop->size[loop->rank - 1]};
+    r.run = (tape__ewise_run){loop->value, loop->derivative, loop->add, loop->params, (int)loop->item, 0};
+    r.rows = loop->count / r.n;
+    if (loop->mask || r.n * r.run.item < TAPE__UNIT_BYTES || (p && r.rows < ROW_TASKS))
+        return false;
+    for (int k = 0; k < OPERANDS; k++) {
+        const struct operand *x = &loop->operand[k];
+        int64_t stride = x->reading == GATHER ? x->stride[loop->rank - 1] : x->reading == SPLAT ? 0 : 1;
+        if (x->reading != ABSENT && (x->item != loop->item || stride < 0 || stride > 1))
+            return false;
+        r.run.still |= x->reading == ABSENT ? 0 : (unsigned)(stride == 0) << k;
+    }
+    r.per_task = r.n < CHUNK ? (CHUNK + r.n - 1) / r.n : 1;
+    tape__parallel_for(p, (r.rows + r.per_task - 1) / r.per_task, run_row_task, &r);
+    return true;
+}
+
 static void run(struct loop *loop, int rank, const int64_t *size, const struct tape__parallel *p)
 {
     struct operand *gathered[OPERANDS];
@@ -287,45 +367,19 @@ static void run(struct loop *loop, int rank, const int64_t *size, const struct t
             gathered[n++] = &loop->operand[k];
     if (loop->count == 0)
         return;
-    if (n > 0)
+    const struct tape__parallel *threads = loop->count >= SERIAL ? p : NULL;
+    if (n > 0) {
         collapse(loop, gathered, n, rank, size);
-    if (p && loop->count >= SERIAL)
+        if (run_by_rows(loop, threads))
+            return;
+    }
+    if (threads)
         tape__parallel_for(p, (loop->count + CHUNK - 1) / CHUNK, run_chunk, loop);
     else
         run_range(loop, 0, loop->count);
 }
 
-static int64_t product(int rank, const int64_t *size)
-{
-    int64_t n = 1;
-    for (int d = 0; d < rank; d++)
-        n *= size[d];
-    return n;
-}
-
-static bool is_dense(int rank, const int64_t *size, const int64_t *stride)
-{
-    int64_t step = 1;
-    for (int d = rank - 1; d >= 0; d--) {
-        if (stride[d] != step && size[d] != 1)
-            return false;
-        step *= size[d];
-    }
-    return true;
-}
-
-/* Whether a loop needs nothing of this file: whole units of contiguous operands, too few for threads. */
-static bool is_plain(int rank, const int64_t *size, int64_t unit, int n, const void *const *x,
-                     const int64_t *const *x_stride)
-{
-    const int64_t count = product(rank, size);
-    if ((count & (unit - 1)) != 0 || count >= SERIAL)
-        return false;
-    for (int k = 0; k < n; k++)
-        if (x[k] && !is_dense(rank, size, x_stride[k]))
-            return false;
-    return true;
-}
+/* ---- loops ------------------------------------------------------------------------------------------------------- */
 
 /* The strides and sizes stay unset: most loops gather nothing, and zeroing them would cost more than a small loop. */
 static void start(struct loop *loop, int rank, const int64_t *size, void *result, size_t item)
@@ -358,19 +412,94 @@ static size_t real_size(int dtype)
     return dtype == TAPE_F32 ? sizeof(float) : sizeof(double);
 }
 
+/* A flat loop that threads share. */
+struct flat {
+    tape__ewise_run run;
+    int64_t n;
+    char *result;
+    const void *const *x;
+};
+
+static void run_flat_chunk(void *arg, int64_t i)
+{
+    const struct flat *flat = arg;
+    const void *x[OPERANDS];
+    int64_t begin = i * CHUNK, n = flat->n - begin < CHUNK ? flat->n - begin : CHUNK, at = begin * flat->run.item;
+    for (int k = 0; k < OPERANDS; k++)
+        x[k] = flat->x[k] && !(flat->run.still >> k & 1) ? (const char *)flat->x[k] + at : flat->x[k];
+    tape__ewise_run_on(&flat->run, n, flat->result + at, x);
+}
+
+static void run_flat(const tape__ewise_run *run, const struct tape__parallel *p, int64_t n, void *result,
+                     const void *const *x)
+{
+    struct flat flat = {*run, n, result, x};
+    if (p && n >= SERIAL)
+        tape__parallel_for(p, (n + CHUNK - 1) / CHUNK, run_flat_chunk, &flat);
+    else if (n > 0)
+        tape__ewise_run_on(run, n, result, x);
+}
+
+/* Few whole units need no more than the kernel. */
+static bool is_short(int dtype, int64_t n)
+{
+    const int64_t unit = TAPE__UNIT_BYTES / (int)real_size(dtype);
+    return n <= SHORT_BYTES / (int)real_size(dtype) && (n & (unit - 1)) == 0;
+}
+
+void tape__ewise_flat_value(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int dtype,
+                            int64_t n, unsigned still, void *y, const void *const *x, const double *params)
+{
+    if (is_short(dtype, n) && !still) {
+        kernels->ewise->value[ew][dtype]((size_t)n, y, x, params);
+        return;
+    }
+    tape__ewise_run run = {.value = kernels->ewise->value[ew][dtype], .params = params, .still = still};
+    run.item = (int)real_size(dtype);
+    const void *operand[OPERANDS] = {NULL};
+    for (int k = 0; k < tape__ewise_inputs(ew); k++)
+        operand[k] = x[k];
+    run_flat(&run, p, n, y, operand);
+}
+
+void tape__ewise_flat_derivative(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int i,
+                                 int dtype, int64_t n, unsigned still, void *gx, bool accumulate, const void *g,
+                                 const void *const *x, const void *y, const double *params)
+{
+    if (is_short(dtype, n) && !still) {
+        _Alignas(64) char term[SHORT_BYTES];
+        kernels->ewise->derivative[ew][i][dtype]((size_t)n, accumulate ? term : gx, g, x, y, params);
+        if (accumulate)
+            kernels->ewise->value[TAPE__EW_add][dtype]((size_t)n, gx, (const void *[]){gx, term}, NULL);
+        return;
+    }
+    tape__ewise_run run = {.derivative = kernels->ewise->derivative[ew][i][dtype], .params = params, .still = still};
+    run.item = (int)real_size(dtype);
+    run.add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
+    const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
+    for (int k = 0; k < tape__ewise_inputs(ew); k++)
+        operand[k] = x[k];
+    run_flat(&run, p, n, gx, operand);
+}
+
 void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int dtype, int rank,
                        const int64_t *size, void *y, const void *const *x, const int64_t *const *x_stride,
                        const double *params)
 {
     const int n = tape__ewise_inputs(ew);
+    const int64_t count = product(rank, size);
+    unsigned still = 0;
+    bool flat = count < SERIAL && ew != TAPE__EW_where;
+    for (int k = 0; k < n && flat; k++)
+        flat = !x[k] || is_flat(rank, size, x_stride[k], k, &still);
+    if (flat) {
+        tape__ewise_flat_value(kernels, NULL, ew, dtype, count, still, y, x, params);
+        return;
+    }
     struct loop loop;
     start(&loop, rank, size, y, real_size(dtype));
     loop.value = kernels->ewise->value[ew][dtype];
     loop.params = params;
-    if (ew != TAPE__EW_where && is_plain(rank, size, loop.unit, n, x, x_stride)) {
-        loop.value((size_t)loop.count, y, x, params);
-        return;
-    }
     add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
     run(&loop, rank, size, p);
 }
@@ -382,17 +511,18 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
 {
     const int n = tape__ewise_inputs(ew);
     const size_t item = real_size(dtype);
+    const int64_t count = product(rank, size);
+    unsigned still = 0;
+    bool flat = count < SERIAL && ew != TAPE__EW_where && is_flat(rank, size, g_stride, ADJOINT, &still);
+    for (int k = 0; k < n && flat; k++)
+        flat = !x[k] || is_flat(rank, size, x_stride[k], k, &still);
+    if (flat) {
+        tape__ewise_flat_derivative(kernels, NULL, ew, i, dtype, count, still, gx, accumulate, g, x, y, params);
+        return;
+    }
     struct loop loop;
     start(&loop, rank, size, gx, item);
     loop.derivative = kernels->ewise->derivative[ew][i][dtype];
-    if (ew != TAPE__EW_where && is_plain(rank, size, loop.unit, n, x, x_stride) && is_dense(rank, size, g_stride) &&
-        (!accumulate || (size_t)loop.count * item <= SHORT_BYTES)) {
-        _Alignas(64) unsigned char term[SHORT_BYTES];
-        loop.derivative((size_t)loop.count, accumulate ? term : gx, g, x, y, params);
-        if (accumulate)
-            kernels->ewise->value[TAPE__EW_add][dtype]((size_t)loop.count, gx, (const void *[]){gx, term}, NULL);
-        return;
-    }
     loop.add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
     loop.params = params;
     add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);

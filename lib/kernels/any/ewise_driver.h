@@ -24,6 +24,17 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
                             const int64_t *g_stride, const void *const *x, const int64_t *const *x_stride,
                             const void *y, const double *params);
 
+/*
+ * The same for n elements that are contiguous in every operand, or one and the same: bit k of `still` says so of input
+ * k, TAPE__STILL_ADJOINT of the adjoint. Not for `where`.
+ */
+#define TAPE__STILL_ADJOINT (1u << (TAPE__EWISE_INPUTS + 1))
+void tape__ewise_flat_value(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int dtype,
+                            int64_t n, unsigned still, void *y, const void *const *x, const double *params);
+void tape__ewise_flat_derivative(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int i,
+                                 int dtype, int64_t n, unsigned still, void *gx, bool accumulate, const void *g,
+                                 const void *const *x, const void *y, const double *params);
+
 /* mask = 0 or 1 by the row. The inputs are of dtype, which may be any. */
 void tape__ewise_mask(const struct tape__kernels *kernels, const struct tape__parallel *p, int ewm, int dtype, int rank,
                       const int64_t *size, unsigned char *mask, const void *const *x, const int64_t *const *x_stride);

@@ -19,22 +19,28 @@ struct add {
     int64_t n, y_stride, x_stride;
 };
 
+#define ADD_ROW(type)                                                                                                  \
+    do {                                                                                                               \
+        type *y = (type *)a->y + y_offset;                                                                             \
+        const type *x = (const type *)a->x + x_offset;                                                                 \
+        if (a->y_stride == 1 && a->x_stride == 1)                                                                      \
+            for (int64_t i = 0; i < a->n; i++)                                                                         \
+                y[i] += x[i];                                                                                          \
+        else                                                                                                           \
+            for (int64_t i = 0; i < a->n; i++)                                                                         \
+                y[i * a->y_stride] += x[i * a->x_stride];                                                              \
+    } while (0)
+
 static void add_row(void *arg, int64_t x_offset, int64_t y_offset, const int64_t *index)
 {
     const struct add *a = arg;
     (void)index;
-    if (a->is_f64) {
-        double *y = (double *)a->y + y_offset;
-        const double *x = (const double *)a->x + x_offset;
-        for (int64_t i = 0; i < a->n; i++)
-            y[i * a->y_stride] += x[i * a->x_stride];
-    } else {
-        float *y = (float *)a->y + y_offset;
-        const float *x = (const float *)a->x + x_offset;
-        for (int64_t i = 0; i < a->n; i++)
-            y[i * a->y_stride] += x[i * a->x_stride];
-    }
+    if (a->is_f64)
+        ADD_ROW(double);
+    else
+        ADD_ROW(float);
 }
+#undef ADD_ROW
 
 /* Make the last axis of the walk the row that a visit gets. */
 static int64_t take_row(tape__walk *w, int64_t *x_stride, int64_t *y_stride)

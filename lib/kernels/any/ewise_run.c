@@ -1,0 +1,159 @@
+/* Knows how to bring a run of any length to kernels that see whole units. It does not know layouts or threads. */
+#include "ewise_run.h"
+
+#include <string.h>
+
+enum { OPERANDS = TAPE__RUN_OPERANDS, UNIT = TAPE__UNIT_BYTES, BLOCK = TAPE__RUN_BLOCK_BYTES };
+
+typedef struct unit {
+    _Alignas(TAPE__UNIT_BYTES) char bytes[TAPE__UNIT_BYTES];
+} unit;
+
+typedef struct block {
+    _Alignas(TAPE__UNIT_BYTES) char bytes[TAPE__RUN_BLOCK_BYTES];
+} block;
+
+static void call(const tape__ewise_run *run, int64_t n, void *result, const void *const *x)
+{
+    if (run->derivative)
+        run->derivative((size_t)n, result, x[TAPE__RUN_ADJOINT], x, x[TAPE__RUN_OUTPUT], run->params);
+    else
+        run->value((size_t)n, result, x, run->params);
+}
+
+/* to[k] is operand k from `bytes` on. */
+static void advance(const tape__ewise_run *run, const void **to, const void *const *x, int64_t bytes)
+{
+    for (int k = 0; k < OPERANDS; k++)
+        to[k] = x[k] && !(run->still >> k & 1) ? (const char *)x[k] + bytes : x[k];
+}
+
+static void add(const tape__ewise_run *run, int64_t n, void *sum, const void *a, const void *b)
+{
+    run->add((size_t)n, sum, (const void *const[]){a, b}, NULL);
+}
+
+/* Up to `bytes`, rounded up to the unit, of the element at `from`. */
+static void repeat(char *to, const char *from, int64_t bytes, int item)
+{
+    if (item == sizeof(float)) {
+        float x;
+        memcpy(&x, from, sizeof x);
+        for (int64_t i = 0; i < bytes; i += UNIT)
+            for (int k = 0; k < UNIT; k += (int)sizeof x)
+                memcpy(to + i + k, &x, sizeof x);
+    } else {
+        double x;
+        memcpy(&x, from, sizeof x);
+        for (int64_t i = 0; i < bytes; i += UNIT)
+            for (int k = 0; k < UNIT; k += (int)sizeof x)
+                memcpy(to + i + k, &x, sizeof x);
+    }
+}
+
+/* n elements, less than a unit, by moves of fixed size. */
+static void copy_few(char *to, const char *from, int64_t n, int item)
+{
+    if (item == sizeof(float))
+        for (int64_t i = 0; i < n; i++)
+            memcpy(to + i * (int64_t)sizeof(float), from + i * (int64_t)sizeof(float), sizeof(float));
+    else
+        for (int64_t i = 0; i < n; i++)
+            memcpy(to + i * (int64_t)sizeof(double), from + i * (int64_t)sizeof(double), sizeof(double));
+}
+
+/* Less than a unit: by way of units that are filled up with the last element. */
+static void run_part(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
+{
+    unit padded[OPERANDS], out, sum;
+    const void *from[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++) {
+        from[k] = x[k];
+        if (!x[k] || run->still >> k & 1)
+            continue;
+        repeat(padded[k].bytes, (const char *)x[k] + (n - 1) * run->item, UNIT, run->item);
+        copy_few(padded[k].bytes, x[k], n, run->item);
+        from[k] = padded[k].bytes;
+    }
+    call(run, n, out.bytes, from);
+    if (run->add) {
+        repeat(sum.bytes, result, UNIT, run->item);
+        copy_few(sum.bytes, result, n, run->item);
+        add(run, n, out.bytes, sum.bytes, out.bytes);
+    }
+    copy_few(result, out.bytes, n, run->item);
+}
+
+/* Whole units. */
+static void run_whole(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
+{
+    if (!run->add) {
+        call(run, n, result, x);
+        return;
+    }
+    block term;
+    const void *from[OPERANDS];
+    int64_t most = BLOCK / run->item;
+    for (int64_t done = 0; done < n; done += most) {
+        int64_t m = n - done < most ? n - done : most, at = done * run->item;
+        advance(run, from, x, at);
+        call(run, m, term.bytes, from);
+        add(run, m, result + at, result + at, term.bytes);
+    }
+}
+
+/*
+ * A unit or more. What is left behind whole units is computed as the unit that ends with the last element: first, while
+ * the operands are still there if the result is one of them.
+ */
+static void run_long(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
+{
+    int64_t per_unit = UNIT / run->item, rest = n & (per_unit - 1), at = (n - per_unit) * run->item;
+    unit last;
+    if (rest) {
+        const void *from[OPERANDS];
+        advance(run, from, x, at);
+        call(run, per_unit, last.bytes, from);
+        if (run->add)
+            add(run, per_unit, last.bytes, result + at, last.bytes);
+    }
+    run_whole(run, n - rest, result, x);
+    if (rest)
+        memcpy(result + at, last.bytes, UNIT);
+}
+
+static void run_any(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
+{
+    if (n * run->item < UNIT)
+        run_part(run, n, result, x);
+    else
+        run_long(run, n, result, x);
+}
+
+/* Some operands are one element: in blocks, for which a buffer of it is long enough. */
+static void run_still(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
+{
+    block still[OPERANDS];
+    const void *from[OPERANDS];
+    int64_t most = BLOCK / run->item;
+    for (int k = 0; k < OPERANDS; k++) {
+        from[k] = x[k];
+        if (x[k] && run->still >> k & 1) {
+            repeat(still[k].bytes, x[k], (n < most ? n : most) * run->item, run->item);
+            from[k] = still[k].bytes;
+        }
+    }
+    for (int64_t done = 0; done < n; done += most) {
+        run_any(run, n - done < most ? n - done : most, result + done * run->item, from);
+        advance(run, from, from, BLOCK);
+    }
+}
+
+void tape__ewise_run_on(const tape__ewise_run *run, int64_t n, void *result,
+                        const void *const operand[TAPE__RUN_OPERANDS])
+{
+    if (run->still)
+        run_still(run, n, result, operand);
+    else
+        run_any(run, n, result, operand);
+}
