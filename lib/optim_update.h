@@ -1,12 +1,21 @@
 /* The update formulas of the optimisers for one element type: included once with REAL = float and once with double,
    SQRT its square root. Each parameter is stepped in one pass. The order of operations is PyTorch 1.13's. */
 
+/* Compiled for wider vectors too, and chosen as the program is loaded; the bits are the same, for none of them fuses.
+ */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__) &&                           \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define ANY_WIDTH __attribute__((target_clones("avx2", "default")))
+#else
+#define ANY_WIDTH
+#endif
+
 static inline REAL with_decay(REAL g, REAL p, REAL decay)
 {
     return decay != 0 ? g + decay * p : g;
 }
 
-static void sgd(const struct tape__optim_job *job)
+static ANY_WIDTH void sgd(const struct tape__optim_job *job)
 {
     const REAL *restrict g = job->g;
     REAL *restrict p = job->p;
@@ -15,7 +24,7 @@ static void sgd(const struct tape__optim_job *job)
         p[i] -= lr * with_decay(g[i], p[i], decay);
 }
 
-static void sgd_momentum(const struct tape__optim_job *job)
+static ANY_WIDTH void sgd_momentum(const struct tape__optim_job *job)
 {
     const struct tape__optim_numbers *n = &job->numbers;
     const REAL *restrict g = job->g;
@@ -32,7 +41,7 @@ static void sgd_momentum(const struct tape__optim_job *job)
 }
 
 /* decoupled: AdamW's decay of the parameter, in place of the gradient's. */
-static void adam(const struct tape__optim_job *job, bool decoupled)
+static ANY_WIDTH void adam(const struct tape__optim_job *job, bool decoupled)
 {
     const struct tape__optim_numbers *n = &job->numbers;
     const REAL *restrict g = job->g;
@@ -54,7 +63,7 @@ static void adam(const struct tape__optim_job *job, bool decoupled)
     }
 }
 
-static void rmsprop(const struct tape__optim_job *job)
+static ANY_WIDTH void rmsprop(const struct tape__optim_job *job)
 {
     const struct tape__optim_numbers *n = &job->numbers;
     const REAL *restrict g = job->g;
@@ -76,7 +85,7 @@ static void rmsprop(const struct tape__optim_job *job)
     }
 }
 
-static void adagrad(const struct tape__optim_job *job)
+static ANY_WIDTH void adagrad(const struct tape__optim_job *job)
 {
     const struct tape__optim_numbers *n = &job->numbers;
     const REAL *restrict g = job->g;

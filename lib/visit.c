@@ -427,11 +427,58 @@ TAPE__INLINE bool derive_single(tape__sweep *s, tape__node *y)
     return true;
 }
 
+/* ---- one layout -------------------------------------------------------------------------------------------------- */
+
+static bool is_unwritten(const tape__node *y, tape__node *const *x, unsigned uses)
+{
+    return !(uses & TAPE__USES_X0 && *x[0]->version != y->saved[0]) &&
+           !(uses & TAPE__USES_X1 && *x[1]->version != y->saved[1]) && !(uses & TAPE__USES_Y && y->own_version);
+}
+
+/* Where y, its adjoint and its inputs share one dense layout there is nothing to plan. A saved value that was written
+ * is declined: the long way reports it. */
+static enum outcome derive_alike(tape__sweep *s, tape__node *y)
+{
+    tape *t = s->t;
+    const tape__op *op = &tape__ops[y->op];
+    const tape__layout *layout = y->layout;
+    if (tape__is_single(y) || y->u.extra || y->adj.adjoint->layout != layout || !tape__is_dense(layout))
+        return DECLINED;
+    tape__node *x[2] = {tape__at(t, y->in[0]), tape__at(t, y->in[op->arity - 1])};
+    if (x[0]->layout != layout || x[1]->layout != layout)
+        return DECLINED;
+    tape__adjoint *g = y->adj.adjoint;
+    const void *const data[3] = {x[0]->data, x[1]->data, NULL};
+    for (int i = 0; i < op->arity; i++) {
+        if (!(x[i]->flags & TAPE__REQUIRES_GRAD) || !tape__sweep_wants(s, y->in[i], x[i]))
+            continue;
+        unsigned uses = tape__ewise_uses(op->ewise, i);
+        bool accumulate, ok = uses & TAPE__USES_ONE;
+        if (!is_unwritten(y, x, uses))
+            return DECLINED;
+        if (ok)
+            ok = tape__contribute(t, x[i], g->data, layout, g);
+        else {
+            void *out = tape__adjoint_target(t, x[i], &accumulate);
+            if (out)
+                tape__ewise_flat_derivative(t->kernels, tape__threads_of(t), op->ewise, i, y->dtype, layout->numel, 0,
+                                            out, accumulate, g->data, data, y->data, NULL);
+            ok = out;
+        }
+        if (!ok)
+            return FAILED;
+    }
+    return DONE;
+}
+
 bool tape__visit_elementwise(tape__sweep *s, uint32_t slot)
 {
     tape__node *y = tape__at(s->t, slot);
     if (derive_single(s, y))
         return true;
+    enum outcome alike = derive_alike(s, y);
+    if (alike != DECLINED)
+        return alike == DONE;
     fused f = {.s = s, .y = y, .ewise = tape__ops[y->op].ewise, .params = tape__record_attr(y)};
     f.n_in = tape__record_inputs(y, &f.in, &f.saved);
     bool single = tape__is_single(y);

@@ -11,6 +11,8 @@
 /* The product, in work space of the tape's; false after an error. */
 static bool run_gemm(tape *t, const tape__gemm *g)
 {
+    if (tape__gemm_small(t->kernels->gemm, g))
+        return true;
     const struct tape__parallel *threads = tape__threads_of(t);
     size_t bytes = tape__gemm_workspace(t->kernels->gemm, g, threads);
     void *workspace = bytes ? tape__scratch(t, bytes) : NULL;

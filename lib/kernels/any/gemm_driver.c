@@ -451,6 +451,17 @@ static bool is_empty(const tape__gemm *g)
     return g->m <= 0 || g->n <= 0 || g->batch[0] <= 0 || g->batch[1] <= 0;
 }
 
+bool tape__gemm_small(const tape__gemm_kernels *kernels, const tape__gemm *g)
+{
+    const struct view v = view_of(g);
+    if (is_empty(g))
+        return true;
+    if (!is_small(g, &v))
+        return false;
+    run_small(&kernels->type[g->dtype], g, &v);
+    return true;
+}
+
 size_t tape__gemm_workspace(const tape__gemm_kernels *kernels, const tape__gemm *g,
                             const struct tape__parallel *parallel)
 {
@@ -464,13 +475,8 @@ size_t tape__gemm_workspace(const tape__gemm_kernels *kernels, const tape__gemm 
 void tape__gemm_run(const tape__gemm_kernels *kernels, const tape__gemm *g, void *workspace,
                     const struct tape__parallel *parallel)
 {
-    if (is_empty(g))
+    if (tape__gemm_small(kernels, g))
         return;
-    const struct view v = view_of(g);
-    if (is_small(g, &v)) {
-        run_small(&kernels->type[g->dtype], g, &v);
-        return;
-    }
     struct plan p = make_plan(kernels, g, parallel != NULL);
     struct batch batch = {&p, workspace, p.threads ? parallel : NULL};
     tape__parallel_for(parallel, p.batch_tasks, batch_body, &batch);

@@ -44,6 +44,9 @@ typedef struct tape__gemm {
     void *finish_user;
 } tape__gemm;
 
+/* Runs the product if it is so small that it needs neither workspace nor threads; else returns false. */
+bool tape__gemm_small(const tape__gemm_kernels *kernels, const tape__gemm *g);
+
 /* Bytes of 64-byte aligned memory that tape__gemm_run() wants for the same product and the same choice of threads
    (p NULL or not); 0 for most small products. */
 size_t tape__gemm_workspace(const tape__gemm_kernels *kernels, const tape__gemm *g, const struct tape__parallel *p);
