@@ -56,7 +56,7 @@ START_TEST(test_binary)
     tape_tensor x = PARAM(TAPE_SHAPE(4), 0, 1, 0, 1), target = VECTOR(0, 1, 1, 0);
     tape_bce_options none = {.reduction = TAPE_REDUCE_NONE};
     EXPECT(tape_bce(x, target, &none), 0, 0, 100, 100);
-    EXPECT(gradient_of(tape_bce(x, target, &none), x), 0, 0, -1e12, 1e12);
+    EXPECT(gradient_of(tape_bce(x, target, &none), x), 0, 0, -1 / (double)1e-12f, 1 / (double)1e-12f);
     x = PARAM(TAPE_SHAPE(4), 1e4, -1e4, -1e4, 1e4);
     target = VECTOR(1, 0, 1, 0);
     EXPECT(tape_bce_with_logits(x, target, &none), 0, 0, 1e4, 1e4);

@@ -130,6 +130,30 @@ START_TEST(test_positions)
 }
 END_TEST
 
+START_TEST(test_positions_of_integers)
+{
+    const int dtypes[] = {TAPE_I32, TAPE_I64, TAPE_U8};
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
+        tape_tensor x = CONSTANT((tape_dtype)dtypes[i], TAPE_SHAPE(2, 3), 5, 7, 7, 1, 0, 0);
+        EXPECT(tape_argmax(x, TAPE_AXES(-1), true), 1, 0);
+        EXPECT(tape_argmin(tape_transpose(x, 0, 1), TAPE_AXES(0), false), 0, 1);
+        EXPECT(tape_argmax(x, TAPE_AXES(0), false), 0, 0, 0);
+        EXPECT(tape_argmin(x, TAPE_ALL, false), 4);
+    }
+    tape_tensor x = tape_from(TAPE_I64, TAPE_SHAPE(2), (const int64_t[]){INT64_MAX - 1, INT64_MAX});
+    EXPECT(tape_argmax(x, TAPE_ALL, false), 1); /* f64 has one number for both */
+}
+END_TEST
+
+/* p = 0 counts; its derivative is 0, not absent. */
+START_TEST(test_counting_norm)
+{
+    tape_tensor x = PARAM(TAPE_SHAPE(2, 3), 5, 0, -7, 0, NAN, 0);
+    EXPECT(tape_norm_p(x, 0, TAPE_AXES(1), false), 2, 1);
+    EXPECT(gradient_of(tape_norm_p(x, 0, TAPE_ALL, false), x), 0, 0, 0, 0, 0, 0);
+}
+END_TEST
+
 /* ---- products ---------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_product_with_zeros)
@@ -270,6 +294,8 @@ int main(void)
     tcase_add_test(all, test_ties_share);
     tcase_add_test(all, test_nan_and_infinity);
     tcase_add_test(all, test_positions);
+    tcase_add_test(all, test_positions_of_integers);
+    tcase_add_test(all, test_counting_norm);
     tcase_add_test(all, test_product_with_zeros);
     tcase_add_test(all, test_product_third_derivative);
     tcase_add_test(all, test_logsumexp_far_out);

@@ -248,6 +248,8 @@ TAPE_API tape_tensor tape_scalar_xlogy(double s, tape_tensor b);
 /* log(e^(beta a) + e^(beta b)) / beta: the maximum without the kink, closer for larger beta > 0. d: sigmoid(beta (a -
  * b)) and sigmoid(beta (b - a)). */
 TAPE_API tape_tensor tape_smooth_max(tape_tensor a, tape_tensor b, double beta);
+TAPE_API tape_tensor tape_smooth_max_scalar(tape_tensor a, double s, double beta);
+TAPE_API tape_tensor tape_scalar_smooth_max(double s, tape_tensor b, double beta);
 
 /* ---- ternary and selection --------------------------------------------------------------------------------------- */
 
@@ -274,7 +276,8 @@ TAPE_API tape_tensor tape_nan_to_num(tape_tensor x, double nan, double positive,
 
 /*
  * These take any dtype (the same for both sides) and give u8: 1 where true, else 0. They have no derivative. NaN
- * compares as in C: it differs from everything. The logical ops take 0 as false and all else, NaN too, as true.
+ * compares as in C: it differs from everything. An integer tensor compares with any number as it is (in f64), with 2.5,
+ * too. The logical ops take 0 as false and all else, NaN too, as true.
  */
 
 TAPE_API tape_tensor tape_eq(tape_tensor a, tape_tensor b); /* a == b */

@@ -66,7 +66,7 @@ typedef struct tape_bce_options {
 } tape_bce_options;
 
 /* Binary cross entropy of probabilities x: -(t log x + (1 - t) log(1 - x)) with each log clamped at -100.
- * d: (x - t) / max(x (1 - x), 1e-12). x outside [0, 1] gives NaN. `options` may be NULL. */
+ * d: (x - t) / max(x (1 - x), 1e-12f). x outside [0, 1] gives NaN. `options` may be NULL. */
 TAPE_API tape_tensor tape_bce(tape_tensor x, tape_tensor target, const tape_bce_options *options);
 
 /* Binary cross entropy of logits: (1 - t) x + (1 + (pos_weight - 1) t) softplus(-x), stable for any finite x.

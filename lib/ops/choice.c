@@ -127,17 +127,19 @@ static tape_tensor power(tape_tensor x, double p)
     return tape_where(tape_eq_scalar(x, 0), zero, tape_pow_scalar(x, p));
 }
 
+/* With derivative 0, not without any. */
+static tape_tensor count_non_zero(tape_tensor x, tape_axes axes, bool keep_dims)
+{
+    tape_tensor counts = tape_where(tape_ne_scalar(x, 0), tape_scalar(tape_dtype_of(x), 1), tape_sign(x));
+    return tape_sum(counts, axes, keep_dims);
+}
+
 /* (sum |x|^p)^(1/p). For p < 0 an element of 0 makes the sum infinite and the norm 0. */
 static tape_tensor power_norm(tape_tensor x, double p, tape_axes axes, bool keep_dims)
 {
     if (p < 0)
         return tape_pow_scalar(tape_sum(tape_pow_scalar(x, p), axes, keep_dims), 1 / p);
     return power(tape_sum(power(x, p), axes, keep_dims), 1 / p);
-}
-
-static tape_tensor count_non_zero(tape_tensor x, tape_axes axes, bool keep_dims)
-{
-    return tape_sum(tape_cast(tape_ne_scalar(x, 0), tape_dtype_of(x)), axes, keep_dims);
 }
 
 tape_tensor tape_norm_p(tape_tensor x, double p, tape_axes axes, bool keep_dims)

@@ -1,5 +1,6 @@
 /* The elementwise ops: argument checks, broadcasting, and the wrappers that the table expands to. No formula is here.
  */
+#include <math.h>
 #include <string.h>
 
 #include "check.h"
@@ -337,6 +338,24 @@ static tape_tensor number_like(tape_tensor x, double number, const char *op_name
     return slot == TAPE__NO_SLOT ? TAPE_NULL : tape_scalar(tape__at(t, slot)->dtype, number);
 }
 
+/* Whether an integer dtype has the number, or a float dtype one near it. */
+static bool holds(tape_dtype dtype, double number)
+{
+    double low = dtype == TAPE_I32 ? INT32_MIN : dtype == TAPE_I64 ? -0x1p63 : 0;
+    double end = dtype == TAPE_I32 ? 0x1p31 : dtype == TAPE_I64 ? 0x1p63 : 256;
+    return dtype <= TAPE_F64 || (number >= low && number < end && number == trunc(number));
+}
+
+/* The number as the other side of a comparison: an integer tensor without it is compared in f64. */
+static tape_tensor other_side(tape_tensor *x, double number, const char *op_name)
+{
+    tape_tensor other = number_like(*x, number, op_name);
+    if (tape_is_null(other) || holds(tape_dtype_of(*x), number))
+        return other;
+    *x = tape_cast(*x, TAPE_F64);
+    return tape_scalar(TAPE_F64, number);
+}
+
 /* ---- the wrappers ------------------------------------------------------------------------------------------------ */
 
 /* TAPE__ROW(BINARY, mul, ...) expands to tape_mul(a, b), tape_mul_scalar(a, s) and tape_scalar_mul(s, b). */
@@ -389,8 +408,28 @@ static tape_tensor number_like(tape_tensor x, double number, const char *op_name
     {                                                                                                                  \
         return tape_##name(number_like(b, s, #name), b);                                                               \
     }
+#define WITH_NUMBERS1(name)                                                                                            \
+    tape_tensor tape_##name##_scalar(tape_tensor a, double s, double p0)                                               \
+    {                                                                                                                  \
+        return tape_##name(a, number_like(a, s, #name), p0);                                                           \
+    }                                                                                                                  \
+    tape_tensor tape_scalar_##name(double s, tape_tensor b, double p0)                                                 \
+    {                                                                                                                  \
+        return tape_##name(number_like(b, s, #name), b, p0);                                                           \
+    }
+#define COMPARED_WITH_NUMBERS(name)                                                                                    \
+    tape_tensor tape_##name##_scalar(tape_tensor a, double s)                                                          \
+    {                                                                                                                  \
+        tape_tensor b = other_side(&a, s, #name);                                                                      \
+        return tape_##name(a, b);                                                                                      \
+    }                                                                                                                  \
+    tape_tensor tape_scalar_##name(double s, tape_tensor b)                                                            \
+    {                                                                                                                  \
+        tape_tensor a = other_side(&b, s, #name);                                                                      \
+        return tape_##name(a, b);                                                                                      \
+    }
 #define BINARY(name) DEFINE_BINARY(tape_##name, name) WITH_NUMBERS(name)
-#define BINARY1(name) DEFINE_BINARY1(tape_##name, name)
+#define BINARY1(name) DEFINE_BINARY1(tape_##name, name) WITH_NUMBERS1(name)
 #define BINARY_INTERNAL(name) DEFINE_BINARY(tape__##name, name)
 #define BINARY1_INTERNAL(name) DEFINE_BINARY1(tape__##name, name)
 #define TERNARY(name)                                                                                                  \
@@ -408,7 +447,7 @@ static tape_tensor number_like(tape_tensor x, double number, const char *op_name
         const tape_tensor x[2] = {a, b};                                                                               \
         return run_mask(TAPE__OP_##name, TAPE__EWM_##name, x, 2);                                                      \
     }
-#define COMPARE(name) LOGIC(name) WITH_NUMBERS(name)
+#define COMPARE(name) LOGIC(name) COMPARED_WITH_NUMBERS(name)
 #define TEST(name)                                                                                                     \
     tape_tensor tape_##name(tape_tensor a)                                                                             \
     {                                                                                                                  \

@@ -34,8 +34,6 @@ tape__node *tape__reduce_output(tape__call *call, tape_dtype dtype, tape__split 
     const tape__reduce_attr *attr = call->attr;
     unsigned mask;
     int64_t size[TAPE_MAX_RANK];
-    if (!tape__check_float(call->t, x))
-        return NULL;
     if (!tape__axes_mask(attr->axes, x->layout->rank, &mask)) {
         tape__error(call->t, TAPE_ERROR_ARGUMENT, "an axis is given twice or out of range for shape %s",
                     TAPE__LAYOUT_TEXT(x->layout));
@@ -63,6 +61,8 @@ tape__node *tape__reduce_forward(tape__call *call, tape__reduction reduction)
 {
     tape__split split;
     const tape__node *x = call->in[0];
+    if (!tape__check_float(call->t, x))
+        return NULL;
     tape__node *y = tape__reduce_output(call, (tape_dtype)x->dtype, &split);
     if (!y)
         return NULL;
@@ -261,6 +261,37 @@ tape_tensor tape_amin(tape_tensor x, tape_axes axes, bool keep_dims)
 
 /* ---- positions --------------------------------------------------------------------------------------------------- */
 
+#define FIND(T)                                                                                                        \
+    static void find_##T(bool minimum, const tape__axis_cut *cut, const void *data, int64_t *y)                        \
+    {                                                                                                                  \
+        for (int64_t i = 0; i < cut->outer * cut->inner; i++) {                                                        \
+            const T *x = (const T *)data + i / cut->inner * cut->n * cut->inner + i % cut->inner;                      \
+            int64_t best = 0;                                                                                          \
+            for (int64_t k = 1; k < cut->n; k++) {                                                                     \
+                T held = x[best * cut->inner], value = x[k * cut->inner];                                              \
+                best = (minimum ? value < held : value > held) ? k : best;                                             \
+            }                                                                                                          \
+            y[i] = best;                                                                                               \
+        }                                                                                                              \
+    }
+FIND(int32_t)
+FIND(int64_t)
+FIND(uint8_t)
+
+/* The floats' kernels know NaN. */
+static void find(const tape__call *call, bool minimum, const tape__axis_cut *cut, const void *x, int64_t *y)
+{
+    tape_dtype dtype = (tape_dtype)call->in[0]->dtype;
+    if (dtype == TAPE_I32)
+        find_int32_t(minimum, cut, x, y);
+    else if (dtype == TAPE_I64)
+        find_int64_t(minimum, cut, x, y);
+    else if (dtype == TAPE_U8)
+        find_uint8_t(minimum, cut, x, y);
+    else
+        call->t->kernels->reduce->arg[dtype](tape__threads_of(call->t), minimum, cut->outer, cut->n, cut->inner, x, y);
+}
+
 static bool position(tape__call *call, bool minimum)
 {
     const tape__node *x = call->in[0];
@@ -277,8 +308,7 @@ static bool position(tape__call *call, bool minimum)
     tape__axis_cut cut = {1, x->layout->numel, 1};
     if (attr->axes.count == 1)
         cut = tape__cut_at(x->layout, tape__axis(attr->axes.axis[0], x->layout->rank));
-    call->t->kernels->reduce->arg[x->dtype](tape__threads_of(call->t), minimum, cut.outer, cut.n, cut.inner, data,
-                                            y->data);
+    find(call, minimum, &cut, data, y->data);
     return true;
 }
 
