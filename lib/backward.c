@@ -100,6 +100,18 @@ static void finish_leaves(tape__sweep *s, bool commit)
     }
 }
 
+bool tape__sweep_finish(tape__sweep *s, bool ok)
+{
+    tape *t = s->t;
+    uint64_t timed = tape__profile_enter_sweep(t), start = tape__span_begin(t);
+    ok = ok && prepare_commit(s);
+    finish_leaves(s, ok);
+    tape__span_end(t, start, TAPE__OP_NONE, "commit", ok ? &(tape__span_nodes){.n_out = 0} : NULL);
+    tape__profile_leave_sweep(t, timed);
+    tape__note_peak(t);
+    return ok;
+}
+
 tape_status tape_backward_with(tape_tensor y, tape_tensor cotangent)
 {
     tape *t = tape__begin("backward");
@@ -118,12 +130,7 @@ tape_status tape_backward_with(tape_tensor y, tape_tensor cotangent)
     }
     tape__sweep s = {.t = t, .to_leaves = true, .leaves = TAPE__NO_SLOT};
     bool ok = tape__sweep_seed(&s, slot, cotangent) && tape__sweep_run(&s, slot);
-    uint64_t timed = tape__profile_enter_sweep(t), start = tape__span_begin(t);
-    ok = ok && prepare_commit(&s);
-    finish_leaves(&s, ok);
-    tape__span_end(t, start, TAPE__OP_NONE, "commit", ok ? &(tape__span_nodes){.n_out = 0} : NULL);
-    tape__profile_leave_sweep(t, timed);
-    tape__note_peak(t);
+    tape__sweep_finish(&s, ok);
     return t->status;
 }
 

@@ -234,6 +234,12 @@ int tape__pool_stop(void)
     return tape__pool_start(1);
 }
 
+int tape__pool_threads(void)
+{
+    int threads = atomic_load(&pool.threads);
+    return threads > 1 ? threads : 1;
+}
+
 const struct tape__parallel *tape__pool(void)
 {
     static const struct tape__parallel own = {run_in_pool, NULL};

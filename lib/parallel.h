@@ -29,6 +29,9 @@ enum { TAPE__THREADS_MAX = 256 };
 int tape__pool_start(int threads);
 int tape__pool_stop(void);
 
+/* The threads that its loops have, the caller included; 1 where no pool was started. */
+int tape__pool_threads(void);
+
 /* NULL where no pool was started. */
 const struct tape__parallel *tape__pool(void);
 

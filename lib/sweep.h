@@ -33,6 +33,10 @@ bool tape__sweep_seed(tape__sweep *s, uint32_t y, tape_tensor cotangent);
 /* Visit the records from `top` down. On failure every adjoint is dropped. */
 bool tape__sweep_run(tape__sweep *s, uint32_t top);
 
+/* The end of a sweep to the leaves: if all went well, run their hooks and add what they got to their gradients. False
+ * after an error; then no leaf has changed. */
+bool tape__sweep_finish(tape__sweep *s, bool ok);
+
 /* Whether the sweep carries adjoints to this node. */
 bool tape__sweep_wants(const tape__sweep *s, uint32_t slot, const tape__node *node);
 

@@ -72,6 +72,8 @@ void tape_destroy(tape *t)
     if (own_tape == t)
         own_tape = NULL;
     tape__release_from(t, 0);
+    if (t->guest)
+        t->guest->end(t, t->guest);
     tape__profile_free(t);
     tape__trace_free(t);
     for (uint32_t i = 0; i < t->capacity / TAPE__NODES_PER_CHUNK; i++)

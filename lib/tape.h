@@ -211,6 +211,11 @@ enum tape__detour {
     TAPE__DETOUR_TRACE = 4    /* NaN and infinities are looked for (trace.h) */
 };
 
+/* What a higher layer keeps with the tape, and how it ends. */
+typedef struct tape__guest {
+    void (*end)(tape *t, struct tape__guest *self);
+} tape__guest;
+
 struct tape {
     uint32_t count;      /* nodes in use */
     uint32_t capacity;   /* nodes that the allocated chunks hold */
@@ -245,6 +250,7 @@ struct tape {
     tape__release *releases;
     size_t bytes_peak;
     struct tape__profile *profile; /* NULL before the first start */
+    tape__guest *guest;
     tape__sink sink;
     int promote;         /* the checker's f64 mode */
     uint16_t wrong_op;   /* the checker's own test: this op's VJP ... */
