@@ -112,7 +112,7 @@ bool tape__sweep_finish(tape__sweep *s, bool ok)
     return ok;
 }
 
-tape_status tape_backward_with(tape_tensor y, tape_tensor cotangent)
+static tape_status backward(tape_tensor y, tape_tensor cotangent, bool consume)
 {
     tape *t = tape__begin("backward");
     if (!t)
@@ -128,15 +128,25 @@ tape_status tape_backward_with(tape_tensor y, tape_tensor cotangent)
         tape__error(t, TAPE_ERROR_ARGUMENT, "y depends on no leaf with gradient (all constant, detached or paused)");
         return t->status;
     }
-    tape__sweep s = {.t = t, .to_leaves = true, .leaves = TAPE__NO_SLOT};
+    tape__sweep s = {.t = t, .to_leaves = true, .consume = consume, .kept = slot, .leaves = TAPE__NO_SLOT};
     bool ok = tape__sweep_seed(&s, slot, cotangent) && tape__sweep_run(&s, slot);
     tape__sweep_finish(&s, ok);
     return t->status;
 }
 
+tape_status tape_backward_with(tape_tensor y, tape_tensor cotangent)
+{
+    return backward(y, cotangent, false);
+}
+
 tape_status tape_backward(tape_tensor y)
 {
-    return tape_backward_with(y, TAPE_NONE);
+    return backward(y, TAPE_NONE, false);
+}
+
+tape_status tape_backward_once(tape_tensor y)
+{
+    return backward(y, TAPE_NONE, true);
 }
 
 /* ---- tape_grad --------------------------------------------------------------------------------------------------- */

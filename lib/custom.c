@@ -101,7 +101,8 @@ tape_tensor tape_custom(const tape_custom_op *op, const tape_tensor *x, int n, c
         const char *before = tape__enter(t, name);
         t->op_name = name;
         first = tape__run_custom(t, &row, op, x, n, attr, attr_size);
-        t->composite_depth--;
+        if (!--t->composite_depth)
+            tape__end_pending(t, !tape_is_null(first));
         t->op_name = before;
     }
     int count = op ? outputs_of(op) : 0;

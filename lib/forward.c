@@ -66,6 +66,8 @@ static bool gather(tape__record *r)
 static bool visit(const tape__forward *f, uint32_t slot)
 {
     tape *t = f->t;
+    if (!tape__check_consumed(t, slot))
+        return false;
     tape__record r = {.f = f, .node = tape__at(t, slot), .slot = slot};
     r.n_in = tape__record_inputs(r.node, &r.in, &r.saved);
     r.n_out = tape__record_outputs(r.node);

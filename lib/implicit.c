@@ -59,7 +59,7 @@ typedef struct products {
 
 static void to_doubles(const tape *t, tape_tensor x, int64_t n, double *out)
 {
-    const tape__node *node = tape__at(t, x.slot);
+    const tape__node *node = tape__at(t, x.slot & ~TAPE__LAST_USE);
     tape__copy_dense(t, node->layout, (tape_dtype)node->dtype, node->data, out);
     for (int64_t i = n; node->dtype == TAPE_F32 && i-- > 0;) {
         float value;

@@ -312,6 +312,8 @@ static TAPE__NOINLINE uint32_t bad_handle(tape *t, tape_tensor x, int position)
         what = "is TAPE_NONE, which this op does not take";
     else if (x.flags & TAPE__FLAG_LEAF)
         what = "is a leaf that has been freed";
+    else if (x.slot < t->count && tape__at(t, x.slot)->generation == (x.generation | TAPE__ENDED))
+        what = "has ended: tape_last() said so to an earlier op, or tape_backward_once() consumed it";
     tape__error(t, TAPE_ERROR_HANDLE, "argument %d %s", position + 1, what);
     return TAPE__NO_SLOT;
 }
@@ -348,8 +350,11 @@ uint32_t tape__resolve(tape *t, tape_tensor x, int position)
 {
     if (x.flags & TAPE__FLAG_LEAF)
         return resolve_leaf(t, x, position);
-    if (TAPE__UNLIKELY(x.slot >= t->count))
-        return bad_handle(t, x, position);
+    if (TAPE__UNLIKELY(x.slot >= t->count)) {
+        x.slot &= ~TAPE__LAST_USE;
+        if (x.slot >= t->count)
+            return bad_handle(t, x, position);
+    }
     const tape__node *node = tape__at(t, x.slot);
     if (TAPE__UNLIKELY(node->generation != x.generation))
         return bad_handle(t, x, position);

@@ -67,6 +67,7 @@ tape_status tape_rewind(tape_position position)
     tape__release_from(t, mark->nodes);
     t->mark_count = position.depth;
     t->count = mark->nodes;
+    tape__forget_consumed(t, t->count);
     tape__arena_rewind(&t->arena, mark->arena);
     tape__empty_free_lists(t);
     t->arena.free_bytes = mark->free_bytes;

@@ -21,6 +21,8 @@ bool tape__reads_add(tape *t, tape__reads *reads, tape_tensor x)
         reads->x = more;
         reads->capacity = capacity;
     }
+    if (!x.flags)
+        x.slot &= ~TAPE__LAST_USE;
     reads->x[reads->n++] = x;
     return true;
 }

@@ -208,6 +208,8 @@ static tape_tensor run_row(tape *t, int op, const tape__op *row, const void *cus
     tape_tensor y = ok ? (tape_tensor){t->generation, call.out_slot[0], 0} : TAPE_NULL;
     if (ok && tape__traces(t) && !tape__trace_made(t, row, nodes, n_in, NULL, 0, call.out_slot[0], call.n_out))
         y = TAPE_NULL;
+    if (ok)
+        tape__let_go(t, inputs, n_in);
     if (nodes != few)
         tape__arena_put(&t->arena, nodes, pointers);
     if (!ok || t->paused)

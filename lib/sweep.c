@@ -157,14 +157,16 @@ static bool visit(tape__sweep *s, uint32_t slot, tape__node *y)
     return true;
 }
 
-/* visit(), timed. */
-static TAPE__NOINLINE bool visit_timed(tape__sweep *s, uint32_t slot, tape__node *y)
+/* visit() where somebody times it, or where an earlier sweep consumed records. */
+static TAPE__NOINLINE bool visit_with_care(tape__sweep *s, uint32_t slot, tape__node *y)
 {
     enum { SHOWN = 8 };
     tape *t = s->t;
     bool is_record = y->op > TAPE__OP_OUTPUT && y->flags & TAPE__REQUIRES_GRAD;
     if (!is_record)
         return visit(s, slot, y);
+    if (!tape__check_consumed(t, slot))
+        return false;
     const uint32_t *in, *saved;
     tape__node *nodes[SHOWN];
     int n = tape__record_inputs(y, &in, &saved);
@@ -204,19 +206,44 @@ static bool keep_outer_targets(tape__sweep *s)
     return true;
 }
 
-/* visit(), timed perhaps, and judged. */
+/* That visit, judged besides. */
 static TAPE__NOINLINE bool visit_watched(tape__sweep *s, uint32_t slot, tape__node *y)
 {
     (void)y;
-    return tape__watched_visit(s, slot, visit_timed);
+    return tape__watched_visit(s, slot, visit_with_care);
+}
+
+/* Values end as soon as no record that is still to come reads them; those of a record's outputs with the record. */
+static bool run_consuming(tape__sweep *s, uint32_t top, tape__visit *aided)
+{
+    tape *t = s->t;
+    uint32_t low = t->mark_count ? t->marks[t->mark_count - 1].nodes : 0;
+    uint32_t from = t->count;
+    bool ok = true;
+    for (uint32_t slot = t->count; ok && slot-- > 0;) {
+        tape__node *y = tape__at(t, slot);
+        if (slot <= top && y->flags & (TAPE__HAS_ADJOINT | TAPE__SIBLING_ADJOINT))
+            ok = aided ? aided(s, slot, y) : visit(s, slot, y);
+        if (!ok || slot < low || y->op == TAPE__OP_OUTPUT)
+            continue;
+        tape__consume(s, slot, (uint32_t)tape__record_outputs(y));
+        from = slot;
+    }
+    bool first = t->consumed_from == t->consumed_to;
+    t->consumed_from = first || from < t->consumed_from ? from : t->consumed_from;
+    t->consumed_to = t->count;
+    return ok;
 }
 
 bool tape__sweep_run(tape__sweep *s, uint32_t top)
 {
     bool ok = true;
     uint64_t timed = tape__profile_enter_sweep(s->t);
-    tape__visit *aided = tape__traces(s->t) ? visit_watched : timed ? visit_timed : NULL;
-    for (uint32_t slot = top + 1; ok && slot-- > s->floor;) {
+    bool careful = timed || s->t->consumed_from < s->t->consumed_to;
+    tape__visit *aided = tape__traces(s->t) ? visit_watched : careful ? visit_with_care : NULL;
+    if (s->consume)
+        ok = run_consuming(s, top, aided);
+    for (uint32_t slot = top + 1; ok && !s->consume && slot-- > s->floor;) {
         tape__node *y = tape__at(s->t, slot);
         if (y->flags & (TAPE__HAS_ADJOINT | TAPE__SIBLING_ADJOINT))
             ok = TAPE__UNLIKELY(aided != NULL) ? aided(s, slot, y) : visit(s, slot, y);

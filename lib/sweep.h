@@ -24,6 +24,8 @@ typedef struct tape__sweep {
     bool to_leaves; /* tape_backward(): every leaf with gradient is a target */
     tape__target *targets;
     int target_count;
+    bool consume; /* values end on the way, but that of `kept` */
+    uint32_t kept;
     uint32_t leaves; /* leaf nodes with an adjoint, linked by in[0]; TAPE__NO_SLOT ends the list */
 } tape__sweep;
 
@@ -45,6 +47,15 @@ bool tape__sweep_add(tape__sweep *s, uint32_t slot, tape_tensor g);
 
 /* Whether the values that the record's derivative reads are still those that it saved; false after an error. */
 bool tape__check_saved(tape *t, uint32_t slot);
+
+/* Whether the record's derivative reads input i, by its row's flags; not for elementwise ops. */
+bool tape__reads_input(const tape__node *y, unsigned flags, int i);
+
+/* The record's values are still there; false after an error. */
+bool tape__check_consumed(tape *t, uint32_t slot);
+
+/* Of a consuming sweep: the nodes from `slot` on, n of them, have been visited. */
+void tape__consume(tape__sweep *s, uint32_t slot, uint32_t n);
 
 /* The same for one derivative of an elementwise record of n inputs: `uses` is tape__ewise_uses(). */
 bool tape__check_uses(tape *t, const tape__node *y, const uint32_t *in, const uint32_t *saved, int n, unsigned uses);

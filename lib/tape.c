@@ -226,7 +226,7 @@ static bool grow_chunk_table(tape *t)
 bool tape__grow_nodes(tape *t)
 {
     uint32_t index = t->capacity >> TAPE__NODES_LOG2;
-    if (t->capacity > UINT32_MAX - 2 * TAPE__NODES_PER_CHUNK)
+    if (t->capacity > TAPE__MOST_NODES - 2 * TAPE__NODES_PER_CHUNK)
         return tape__error(t, TAPE_ERROR_MEMORY, "the tape is full: %u records", t->capacity);
     if (index == t->chunk_slots && !grow_chunk_table(t))
         return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for records");
@@ -299,6 +299,7 @@ void tape__truncate(tape *t, uint32_t count)
     if (t->count != count)
         tape__new_generation(t);
     t->count = count;
+    tape__forget_consumed(t, count);
 }
 
 bool tape__alias_alive(const tape *t, const tape__node *node)
@@ -367,6 +368,9 @@ tape_status tape_reset(void)
     tape__note_peak(t);
     tape__release_from(t, 0);
     t->count = 0;
+    tape__forget_consumed(t, 0);
+    t->values_gone = false;
+    t->ending_count = 0;
     tape__arena_rewind(&t->arena, (tape__arena_position){0, 0, 0});
     tape__empty_free_lists(t);
     t->arena.free_bytes = 0;

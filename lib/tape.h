@@ -148,6 +148,12 @@ typedef struct tape__node {
 #define TAPE__NODES_LOG2 12
 #define TAPE__NODES_PER_CHUNK (1u << TAPE__NODES_LOG2)
 #define TAPE__NO_SLOT UINT32_MAX
+#define TAPE__MOST_NODES ((uint32_t)INT32_MAX)
+
+/* tape_last() sets the highest bit of the handle's slot, so that it fits nowhere but in tape__resolve(). A node that
+ * has ended for the caller, but whose record is still needed, has the highest bit of its generation set. */
+#define TAPE__LAST_USE ((uint32_t)1 << 31)
+#define TAPE__ENDED ((uint64_t)1 << 63)
 
 /* ---- leaves ------------------------------------------------------------------------------------------------------ */
 
@@ -249,6 +255,10 @@ struct tape {
     struct tape__adjoint *free_adjoints;
     tape__release *releases;
     size_t bytes_peak;
+    uint32_t consumed_from, consumed_to; /* records whose saved values a sweep has let go */
+    bool values_gone;                    /* some value has been let go since the reset: records cannot run again */
+    uint32_t ending_count;
+    tape_tensor ending[8];         /* last uses by the running composite op */
     struct tape__profile *profile; /* NULL before the first start */
     tape__guest *guest;
     tape__sink sink;
@@ -377,6 +387,34 @@ void tape__note_peak(tape *t);
 /* A composite op: keeps its own name in messages while the ops inside it run. Returns what tape__leave() restores. */
 const char *tape__enter(tape *t, const char *op_name);
 tape_tensor tape__leave(tape *t, const char *before, int op, tape_tensor y);
+
+/* ---- last uses --------------------------------------------------------------------------------------------------- */
+
+/* The op has run: end those of its inputs that tape_last() gave it. */
+void tape__end_inputs(tape *t, const tape_tensor *x, int n);
+TAPE__INLINE void tape__let_go(tape *t, const tape_tensor *x, int n)
+{
+    uint32_t slots = 0;
+    for (int i = 0; i < n; i++)
+        slots |= x[i].slot;
+    if (TAPE__UNLIKELY(slots & TAPE__LAST_USE))
+        tape__end_inputs(t, x, n);
+}
+
+/* The outermost composite op has run, or failed: end what its parts had for the last time. */
+void tape__end_pending(tape *t, bool ok);
+
+/* Whether the node's value has been let go. */
+bool tape__is_gone(const tape__node *x);
+
+/* The nodes from `count` on are gone: so is what was said of them. */
+static inline void tape__forget_consumed(tape *t, uint32_t count)
+{
+    if (t->consumed_to > count)
+        t->consumed_to = count;
+    if (t->consumed_from > t->consumed_to)
+        t->consumed_from = t->consumed_to;
+}
 
 /* ---- going back -------------------------------------------------------------------------------------------------- */
 

@@ -55,7 +55,7 @@ typedef struct visit {
     int sunk; /* the input whose adjoint the VJP added into by itself; -1: none */
 } visit;
 
-static bool reads_input(const tape__node *y, unsigned flags, int i)
+bool tape__reads_input(const tape__node *y, unsigned flags, int i)
 {
     if (y->op != TAPE__OP_CUSTOM)
         return i < TAPE__SAVED_INPUTS && flags & TAPE__SAVES(i);
@@ -74,7 +74,7 @@ bool tape__check_saved(tape *t, uint32_t slot)
             !tape__check_uses(t, y, in, saved, n_in, tape__ewise_uses(ewise, i)))
             return false;
     for (int i = 0; i < n_in; i++)
-        if (reads_input(y, flags, i) && !check_input(t, y, in[i], saved[i], i))
+        if (tape__reads_input(y, flags, i) && !check_input(t, y, in[i], saved[i], i))
             return false;
     for (int k = 0; flags & TAPE__SAVES_OUTPUT && k < n_out; k++)
         if (!check_output(t, y, tape__at(t, slot + (uint32_t)k), k))

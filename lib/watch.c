@@ -53,7 +53,8 @@ static void end(watch *w)
 
 static void add(watch *w, const char *role, int position, const tape__node *x)
 {
-    w->operands[w->step.n++] = tape__traced_node(role, position, x);
+    if (!tape__is_gone(x)) /* tape_last() let it go: no derivative reads it */
+        w->operands[w->step.n++] = tape__traced_node(role, position, x);
 }
 
 /* ---- the way back ------------------------------------------------------------------------------------------------ */

@@ -223,6 +223,19 @@ TAPE_API bool tape_is_recording(void);
 /* A view of x without history: no gradient flows through it. */
 TAPE_API tape_tensor tape_detach(tape_tensor x);
 
+/*
+ * x, for the last time: the op that takes the result is the last to see x.
+ *
+ *   h = tape_relu(tape_last(tape_linear(x, w, b)));
+ *
+ * When it has run, x's handles have ended, and x's memory is used again unless something still needs it: a record that
+ * saved x's value, a view of x, or a mark made after x. The values and gradients of everything else stay what they
+ * would be; a derivative of any order may still pass through x. Give the result straight to one op: for asking, reading
+ * and backward it stands for x and ends nothing. Leaves, null and TAPE_NONE come back as they are; in a callback, so do
+ * the tensors from outside.
+ */
+TAPE_API tape_tensor tape_last(tape_tensor x);
+
 /* Drop every intermediate and clear the error; memory is kept. O(1) in the number of records. An error inside a
  * callback. */
 TAPE_API tape_status tape_reset(void);
@@ -246,6 +259,13 @@ TAPE_API tape_status tape_mark_drop(tape_position mark);
  */
 TAPE_API tape_status tape_backward(tape_tensor y);
 TAPE_API tape_status tape_backward_with(tape_tensor y, tape_tensor cotangent);
+
+/*
+ * The same as tape_backward(), but with less memory: each intermediate ends, and its memory serves the gradients before
+ * it, as soon as no derivative can need it. Afterwards all intermediates on the tape but y have ended (those from
+ * before the innermost mark stay), also after an error; a second sweep through their records is TAPE_ERROR_STATE.
+ */
+TAPE_API tape_status tape_backward_once(tape_tensor y);
 
 /* The gradient accumulated in a leaf: a leaf of the same shape and dtype that belongs to it; TAPE_NONE while absent.
  * Writing to it through tape_data_mut() is allowed. */

@@ -23,7 +23,9 @@ tape_tensor tape__leave(tape *t, const char *before, int op, tape_tensor y)
 {
     if (t->wrong_factor != 0 && t->wrong_op == op)
         y = tape_scale_gradient(y, t->wrong_factor);
-    t->composite_depth--;
+    y.slot &= ~TAPE__LAST_USE; /* x itself, which no op took */
+    if (!--t->composite_depth)
+        tape__end_pending(t, !tape_is_null(y));
     t->op_name = before;
     return y;
 }

@@ -175,7 +175,9 @@ static tape_tensor run(int op, const tape_tensor *x, int n, const double *params
     close_span(t, start, op, &o, y);
     if (!tape_is_null(y) && tape__traces(t) &&
         !tape__trace_made(t, &tape__ops[op], o.node, n, params, n_params, y.slot, 1))
-        return TAPE_NULL;
+        y = TAPE_NULL;
+    if (!tape_is_null(y))
+        tape__let_go(t, x, n);
     return y;
 }
 
@@ -324,6 +326,8 @@ static tape_tensor run_mask(int op, int mask, const tape_tensor *x, int n)
     o.n = n;
     uint64_t start = tape__span_begin(t);
     tape_tensor y = compute_mask(t, &o, op, mask, x);
+    if (!tape_is_null(y))
+        tape__let_go(t, x, n);
     close_span(t, start, op, &o, y);
     return y;
 }
