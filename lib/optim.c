@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kit.h"
+#include "tape/parallel.h"
 
 /* ---- kinds ------------------------------------------------------------------------------------------------------- */
 
@@ -211,21 +212,55 @@ static tape_status check_state(const tape_optim *o)
     return tape__params_check(o->set);
 }
 
+enum { PIECE = 1 << 14 }; /* elements of one call of the parallel loop */
+
+typedef struct update {
+    struct tape__optim_job job;
+    bool f64;
+} update;
+
+static void *shifted(const void *from, int64_t elements, size_t item)
+{
+    return from ? (char *)(uintptr_t)from + (size_t)elements * item : NULL;
+}
+
+/* Every element is stepped by itself, so pieces give the same bits as the whole. */
+static void update_piece(void *arg, int64_t i)
+{
+    const update *u = arg;
+    struct tape__optim_job part = u->job;
+    size_t item = u->f64 ? sizeof(double) : sizeof(float);
+    int64_t from = i * PIECE;
+    part.n = part.n - from < PIECE ? part.n - from : PIECE;
+    part.g = shifted(part.g, from, item);
+    part.p = shifted(part.p, from, item);
+    for (int k = 0; k < TAPE__OPTIM_STATES; k++)
+        part.state[k] = shifted(part.state[k], from, item);
+    if (u->f64)
+        tape__optim_update_f64(&part);
+    else
+        tape__optim_update_f32(&part);
+}
+
 static void step_one(tape_optim *o, int64_t p, tape_tensor gradient)
 {
     const struct tape__param *param = &o->set->param[p];
-    struct tape__optim_job job = {o->kind, o->numbers, ++o->step[p], param->numel, tape_data(gradient), NULL, {NULL}};
-    job.numbers.lr *= param->lr_factor;
+    update u = {{o->kind, o->numbers, ++o->step[p], param->numel, tape_data(gradient), NULL, {NULL}},
+                param->dtype == TAPE_F64};
+    struct tape__optim_job *job = &u.job;
+    job->numbers.lr *= param->lr_factor;
     if (param->weight_decay >= 0)
-        job.numbers.weight_decay = param->weight_decay;
-    job.p = tape_data_mut(param->leaf);
+        job->numbers.weight_decay = param->weight_decay;
+    job->p = tape_data_mut(param->leaf);
     for (int k = 0; k < TAPE__OPTIM_STATES; k++)
         if (!tape_is_none(o->state[p * TAPE__OPTIM_STATES + k]))
-            job.state[k] = tape_data_mut(o->state[p * TAPE__OPTIM_STATES + k]);
-    if (param->dtype == TAPE_F64)
-        tape__optim_update_f64(&job);
+            job->state[k] = tape_data_mut(o->state[p * TAPE__OPTIM_STATES + k]);
+    if (job->n >= 2 * PIECE)
+        tape_parallel_for((job->n + PIECE - 1) / PIECE, update_piece, &u);
+    else if (u.f64)
+        tape__optim_update_f64(job);
     else
-        tape__optim_update_f32(&job);
+        tape__optim_update_f32(job);
 }
 
 tape_status tape_optim_step(tape_optim *o)

@@ -1,6 +1,7 @@
 /* Threads: tapes of their own, leaves in common, results that do not depend on their number, fork. */
 #include <check.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -8,6 +9,8 @@
 
 #include "files.h"
 #include "json.h"
+#include "tape/optim.h"
+#include "tape/parallel.h"
 #include "tape/tape.h"
 
 enum { THREADS = 4, ROUNDS = 200 };
@@ -173,6 +176,65 @@ START_TEST(bits_do_not_depend_on_the_number_of_threads)
 }
 END_TEST
 
+/* Every way to step, on a parameter large enough to be spread over threads, with an odd tail. */
+START_TEST(optimisers_step_alike_on_any_number_of_threads)
+{
+    enum { SIZE = 3 * (1 << 14) + 5 };
+    static const char *const names[] = {"sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad"};
+    static double serial[SIZE], parallel[SIZE];
+    for (int k = 0; k < 6; k++)
+        for (int n = 1; n <= 4; n++) {
+            ck_assert_int_eq(tape_threads(n), TAPE_OK);
+            tape_params *set = tape_params_create();
+            tape_tensor w = tape_params_new(set, "w", TAPE_F64, TAPE_SHAPE(SIZE));
+            tape_optim *optim = tape_optim_named(names[k], set, 0);
+            tape_assign(w, tape_linspace(TAPE_F64, -1, 1, SIZE));
+            for (int step = 0; step < 3; step++) {
+                ck_assert_int_eq(tape_backward(tape_sum(tape_mul(tape_sin(w), w), TAPE_ALL, false)), TAPE_OK);
+                ck_assert_int_eq(tape_optim_step(optim), TAPE_OK);
+                tape_params_zero_grad(set);
+                tape_reset();
+            }
+            tape_read(w, n == 1 ? serial : parallel, SIZE);
+            ck_assert(n == 1 || memcmp(serial, parallel, sizeof serial) == 0);
+            tape_optim_destroy(optim);
+            tape_params_destroy(set);
+        }
+    ck_assert_int_eq(tape_threads(1), TAPE_OK);
+}
+END_TEST
+
+/* ---- a loop of the caller's own ---------------------------------------------------------------------------------- */
+
+enum { CALLS = 1000 };
+
+static void count_inner(void *arg, int64_t i)
+{
+    atomic_fetch_add((atomic_int *)arg + i, 1);
+}
+
+static void count_outer(void *arg, int64_t i)
+{
+    atomic_fetch_add((atomic_int *)arg + i, 1);
+    if (i % 100 == 0)
+        tape_parallel_for(CALLS, count_inner, arg);
+}
+
+START_TEST(a_loop_calls_each_once)
+{
+    static atomic_int calls[CALLS];
+    for (int n = 1; n <= 4; n++) {
+        ck_assert_int_eq(tape_threads(n), TAPE_OK);
+        tape_parallel_for(CALLS, count_outer, calls);
+        tape_parallel_for(0, count_outer, calls);
+        tape_parallel_for(-1, count_outer, calls);
+        for (int i = 0; i < CALLS; i++)
+            ck_assert_int_eq(calls[i], n * (1 + CALLS / 100));
+    }
+    ck_assert_int_eq(tape_threads(1), TAPE_OK);
+}
+END_TEST
+
 /* Sanitizers keep threads and locks of their own that a fork does not carry over. */
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
 START_TEST(a_forked_child_goes_on)
@@ -210,6 +272,8 @@ int main(void)
     tcase_add_test(cases, freeing_what_another_tape_saved_is_reported);
     tcase_add_test(cases, a_thread_ends_with_its_tape);
     tcase_add_test(cases, bits_do_not_depend_on_the_number_of_threads);
+    tcase_add_test(cases, optimisers_step_alike_on_any_number_of_threads);
+    tcase_add_test(cases, a_loop_calls_each_once);
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
     tcase_add_test(cases, a_forked_child_goes_on);
 #endif
