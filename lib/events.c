@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,7 +23,8 @@ static const char CLOSING[] = "\n]\n";
 static struct events {
     pthread_mutex_t lock;
     int users, file;
-    long process;          /* that opened it */
+    long process;          /* that made the file */
+    atomic_long writer;    /* the same while there are users, else 0: the one word that is read without the lock */
     unsigned char *window; /* NULL while nobody writes */
     off_t base;            /* of the window in the file */
     size_t used;           /* of the window, up to CLOSING */
@@ -112,7 +114,8 @@ static bool open_file(const char *path, tape__events_error *error)
 /* In a child that was forked from the writer: its parent's words lie here, the lock in whatever state it was. */
 static bool is_inherited(void)
 {
-    return events.users > 0 && events.process != (long)getpid();
+    long writer = atomic_load(&events.writer);
+    return writer && writer != (long)getpid();
 }
 
 bool tape__events_open(const char *path, tape__events_error *error)
@@ -126,6 +129,7 @@ bool tape__events_open(const char *path, tape__events_error *error)
     else if (!events.users && !(ok = open_file(path, error)))
         events.path[0] = '\0'; /* nothing to go on with */
     events.users += ok;
+    atomic_store(&events.writer, events.users ? (long)getpid() : 0);
     pthread_mutex_unlock(&events.lock);
     return ok;
 }
@@ -143,6 +147,7 @@ void tape__events_close(void)
         int ignored = ftruncate(events.file, end); /* blanks at the end do no harm */
         (void)ignored;
         close(events.file);
+        atomic_store(&events.writer, 0);
     }
     pthread_mutex_unlock(&events.lock);
 }
