@@ -1,4 +1,5 @@
 /* Ops that put tensors together: concat and stack, and what is built by concatenation: pad, roll, repeat, tile. */
+#include <math.h>
 #include <string.h>
 
 #include "adjoint.h"
@@ -162,8 +163,12 @@ bool tape__pad_constant_forward(tape__call *call)
         to += attr->before[i] > 0 ? attr->before[i] * y->layout->stride[i] : 0;
     size_t item = tape_dtype_size(x->dtype);
     unsigned char *data = y->data;
-    tape__cast(NULL, 0, NULL, TAPE_F64, &attr->value, NULL, (tape_dtype)x->dtype, data);
-    spread(data, item, (size_t)y->layout->numel);
+    if (attr->value == 0 && !signbit(attr->value)) {
+        memset(data, 0, (size_t)y->layout->numel * item);
+    } else {
+        tape__cast(NULL, 0, NULL, TAPE_F64, &attr->value, NULL, (tape_dtype)x->dtype, data);
+        spread(data, item, (size_t)y->layout->numel);
+    }
     tape__copy(tape__threads_of(call->t), item, layout->rank, part,
                (const unsigned char *)x->data + from * (int64_t)item, layout->stride, data + to * (int64_t)item,
                y->layout->stride);
