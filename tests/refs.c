@@ -1,6 +1,7 @@
 /* One line an elementwise op: its value by the C library, in the inputs x, y, z and the parameters p. A row of the
  * table without one does not link. */
 #include "support/refs.h"
+#include "support/special_refs.h"
 
 #include <math.h>
 
@@ -84,6 +85,12 @@ REF(erfc, erfcl(x))
 REF(ndtr, erfcl(-x / sqrtl(2)) / 2)
 REF(cbrt, cbrtl(x))
 REF(sinc, x == 0 ? 1 : sinl(pi * x) / (pi * x))
+REF(erfinv, special_erfinv(x))
+REF(lgamma, lgammal(x))
+REF(digamma, special_digamma(x))
+REF_P(polygamma, special_polygamma((int)p[0], x), 2)
+REF(i0, special_bessel_i(0, x))
+REF_P(bessel_i, special_bessel_i((int)p[0], x), 1)
 
 /* activations */
 REF(relu, x < 0 ? 0 : x)
@@ -120,6 +127,11 @@ REF(copysign, copysignl(x, y))
 REF(logaddexp, logaddexp(x, y))
 REF(xlogy, x == 0 && !isnan(y) ? 0 : x * logl(y))
 REF_P(smooth_max, logaddexp(p[0] * x, p[0] * y) / p[0], 2.5)
+REF(igamma, special_igamma(x, y))
+REF(igammac, special_igammac(x, y))
+REF(gamma_density, special_gamma_density(x, y))
+REF_P(igamma_ratio, special_igamma_ratio((int)p[0], x, y), 1)
+REF_P(gamma_density_ratio, special_gamma_density_ratio((int)p[0], x, y), 1)
 REF(strong_mul, y == 0 ? 0 : x * y)
 REF(quotient_or_zero, y == 0 ? 0 : x / y)
 

@@ -2,6 +2,7 @@
    the same bits on every instruction set of a class. */
 #include "dispatch.h"
 #include "kernels/any/ewise_driver.h"
+#include "support/special_refs.h"
 
 #include <check.h>
 #include <math.h>
@@ -323,6 +324,17 @@ START_TEST(test_kinks)
         {TAPE__EW_bce_with_logits_pointwise, 0, {-INFINITY, 0}, {0}, 0},
         {TAPE__EW_bce_with_logits_pointwise, 0, {1e4, 1}, {0}, 0},
         {TAPE__EW_nan_to_num, 0, {NAN}, {0}, 0},
+        {TAPE__EW_erfinv, 0, {0}, {0}, 0.886226925452758014},
+        {TAPE__EW_erfinv, 0, {1}, {0}, INFINITY},
+        {TAPE__EW_erfinv, 0, {-1}, {0}, INFINITY},
+        {TAPE__EW_lgamma, 0, {0}, {0}, -INFINITY},
+        {TAPE__EW_lgamma, 0, {-2}, {0}, NAN},
+        {TAPE__EW_digamma, 0, {0}, {0}, INFINITY},
+        {TAPE__EW_digamma, 0, {-3}, {0}, INFINITY},
+        {TAPE__EW_i0, 0, {0}, {0}, 0},
+        {TAPE__EW_bessel_i, 0, {0}, {1}, 0.5},
+        {TAPE__EW_bessel_i, 0, {0}, {2}, 0},
+        {TAPE__EW_bessel_i, 0, {-INFINITY}, {1}, INFINITY},
     };
     for (size_t n = 0; k && n < sizeof kinks / sizeof *kinks; n++)
         for (int dtype = TAPE_F32; dtype <= TAPE_F64; dtype++) {
@@ -359,6 +371,13 @@ START_TEST(test_tails)
         {TAPE__EW_hypot, {3e200, 4e200}, {0}, 0.6L},
         {TAPE__EW_acosh, {1e200}, {0}, 1e-200L},
         {TAPE__EW_erfc, {20}, {0}, -2 / sqrtl(PI) * expl(-400)},
+        {TAPE__EW_lgamma, {-20.25}, {0}, special_digamma(-20.25L)},
+        {TAPE__EW_lgamma, {1e200}, {0}, logl(1e200L)},
+        {TAPE__EW_digamma, {-20.25}, {0}, special_polygamma(1, -20.25L)},
+        {TAPE__EW_polygamma, {-3.75}, {4}, special_polygamma(5, -3.75L)},
+        {TAPE__EW_polygamma, {0.5}, {30}, special_polygamma(31, 0.5L)},
+        {TAPE__EW_i0, {-600}, {0}, special_bessel_i(1, -600)},
+        {TAPE__EW_bessel_i, {300}, {20}, special_bessel_i(21, 300) + 20 / 300.L * special_bessel_i(20, 300)},
     };
     for (size_t n = 0; k && n < sizeof tails / sizeof *tails; n++) {
         long double got = derivative_at(k, tails[n].ew, 0, TAPE_F64, tails[n].x, tails[n].p);
@@ -440,6 +459,36 @@ START_TEST(test_own_special_values)
         {TAPE__EW_nan_to_num, {NAN}, {1, 2, 3}, 1},
         {TAPE__EW_nan_to_num, {INFINITY}, {1, 2, 3}, 2},
         {TAPE__EW_nan_to_num, {-INFINITY}, {1, 2, 3}, 3},
+        {TAPE__EW_erfinv, {1}, {0}, INFINITY},
+        {TAPE__EW_erfinv, {-1}, {0}, -INFINITY},
+        {TAPE__EW_erfinv, {1.5}, {0}, NAN},
+        {TAPE__EW_erfinv, {NAN}, {0}, NAN},
+        {TAPE__EW_lgamma, {-0.0}, {0}, INFINITY},
+        {TAPE__EW_lgamma, {-7}, {0}, INFINITY},
+        {TAPE__EW_lgamma, {-INFINITY}, {0}, INFINITY},
+        {TAPE__EW_lgamma, {1}, {0}, 0},
+        {TAPE__EW_lgamma, {2}, {0}, 0},
+        {TAPE__EW_lgamma, {NAN}, {0}, NAN},
+        {TAPE__EW_digamma, {0}, {0}, -INFINITY},
+        {TAPE__EW_digamma, {-0.0}, {0}, INFINITY},
+        {TAPE__EW_digamma, {-4}, {0}, NAN},
+        {TAPE__EW_digamma, {-INFINITY}, {0}, NAN},
+        {TAPE__EW_digamma, {INFINITY}, {0}, INFINITY},
+        {TAPE__EW_polygamma, {-4}, {1}, INFINITY},
+        {TAPE__EW_polygamma, {-4}, {2}, NAN},
+        {TAPE__EW_polygamma, {0}, {2}, -INFINITY},
+        {TAPE__EW_polygamma, {-0.0}, {2}, INFINITY},
+        {TAPE__EW_polygamma, {INFINITY}, {1}, 0},
+        {TAPE__EW_polygamma, {1}, {1.5}, NAN},
+        {TAPE__EW_polygamma, {1}, {-1}, NAN},
+        {TAPE__EW_polygamma, {1}, {INFINITY}, NAN},
+        {TAPE__EW_i0, {0}, {0}, 1},
+        {TAPE__EW_i0, {-INFINITY}, {0}, INFINITY},
+        {TAPE__EW_i0, {NAN}, {0}, NAN},
+        {TAPE__EW_bessel_i, {-INFINITY}, {3}, -INFINITY},
+        {TAPE__EW_bessel_i, {2}, {0.5}, NAN},
+        {TAPE__EW_bessel_i, {2}, {INFINITY}, NAN},
+        {TAPE__EW_bessel_i, {3}, {1e9}, 0},
         {TAPE__EW_gelu, {1e4}, {0}, 1e4},
         {TAPE__EW_gelu, {-1e4}, {0}, 0},
         {TAPE__EW_ndtr, {-INFINITY}, {0}, 0},

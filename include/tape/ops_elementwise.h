@@ -125,6 +125,26 @@ TAPE_API tape_tensor tape_cbrt(tape_tensor x);
 /* Sin(pi x) / (pi x), 1 at 0. d: by its series near 0; 0 at 0. */
 TAPE_API tape_tensor tape_sinc(tape_tensor x);
 
+/* The inverse of erf: +-inf at +-1, NaN beyond. d: sqrt(pi) / 2 e^(y^2). */
+TAPE_API tape_tensor tape_erfinv(tape_tensor x);
+
+/* log |gamma(x)|: +inf at 0, -1, -2, ... and at -inf. d: digamma(x), which see for these. */
+TAPE_API tape_tensor tape_lgamma(tape_tensor x);
+
+/* The derivative of lgamma: -inf at 0, +inf at -0, NaN at -1, -2, ... and at -inf. d: polygamma of order 1. */
+TAPE_API tape_tensor tape_digamma(tape_tensor x);
+
+/* The derivative of digamma of order n, a whole number from 0 to 1000 (NaN for others). At 0, -1, -2, ... it is +inf
+ * for odd n; for even n NaN, but -inf at 0 and +inf at -0. d: polygamma of order n + 1. */
+TAPE_API tape_tensor tape_polygamma(tape_tensor x, double n);
+
+/* The modified Bessel function of the first kind and order 0. d: bessel_i of order 1. */
+TAPE_API tape_tensor tape_i0(tape_tensor x);
+
+/* The modified Bessel function of the first kind, of a whole order n of either sign (NaN for others). d: the mean of
+ * those of order n - 1 and n + 1. */
+TAPE_API tape_tensor tape_bessel_i(tape_tensor x, double n);
+
 /* ---- activations ------------------------------------------------------------------------------------------------- */
 
 /* max(x, 0); NaN passes. d: 1 where x > 0, else 0. */
@@ -250,6 +270,20 @@ TAPE_API tape_tensor tape_scalar_xlogy(double s, tape_tensor b);
 TAPE_API tape_tensor tape_smooth_max(tape_tensor a, tape_tensor b, double beta);
 TAPE_API tape_tensor tape_smooth_max_scalar(tape_tensor a, double s, double beta);
 TAPE_API tape_tensor tape_scalar_smooth_max(double s, tape_tensor b, double beta);
+
+/* The regularised lower incomplete gamma function P(a, x): the share below x of the gamma distribution of shape a. For
+ * a, x >= 0; NaN elsewhere and where both are 0 or both infinite. d: for a by a series or a continued fraction of its
+ * own, 0 at x = 0 (derivatives for a exist up to the fourth; beyond they are NaN); for x the density
+ * x^(a - 1) e^-x / gamma(a), +inf at x = 0 for a < 1. N. M. Temme, "The asymptotic expansion of the incomplete gamma
+ * functions", 1979, for large a. */
+TAPE_API tape_tensor tape_igamma(tape_tensor a, tape_tensor x);
+TAPE_API tape_tensor tape_igamma_scalar(tape_tensor a, double s);
+TAPE_API tape_tensor tape_scalar_igamma(double s, tape_tensor x);
+
+/* The upper one, 1 - P(a, x), precise where it is small. d: minus those of igamma. */
+TAPE_API tape_tensor tape_igammac(tape_tensor a, tape_tensor x);
+TAPE_API tape_tensor tape_igammac_scalar(tape_tensor a, double s);
+TAPE_API tape_tensor tape_scalar_igammac(double s, tape_tensor x);
 
 /* ---- ternary and selection --------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,38 @@
 /* Knows how a row of formulas becomes kernels for one instruction set; it does not know the formulas, nor shapes. */
+#include "any/special.h"
 #include "kernels.h"
 #include "vec.h"
+
+/* The functions of special.h, lane by lane. */
+#define LANEWISE(T)                                                                                                    \
+    __attribute__((noinline)) static vec_##T lanewise_##T(double (*f)(double), vec_##T a)                              \
+    {                                                                                                                  \
+        for (int k = 0; k < LANES_##T; k++)                                                                            \
+            a[k] = (elem_##T)f((double)a[k]);                                                                          \
+        return a;                                                                                                      \
+    }                                                                                                                  \
+    __attribute__((noinline)) static vec_##T of_order_##T(double (*f)(double, double), double n, vec_##T a)            \
+    {                                                                                                                  \
+        for (int k = 0; k < LANES_##T; k++)                                                                            \
+            a[k] = (elem_##T)f(n, (double)a[k]);                                                                       \
+        return a;                                                                                                      \
+    }                                                                                                                  \
+    __attribute__((noinline)) static vec_##T lanewise2_##T(double (*f)(double, double), vec_##T a, vec_##T b)          \
+    {                                                                                                                  \
+        for (int k = 0; k < LANES_##T; k++)                                                                            \
+            a[k] = (elem_##T)f((double)a[k], (double)b[k]);                                                            \
+        return a;                                                                                                      \
+    }                                                                                                                  \
+    __attribute__((noinline)) static vec_##T of_order2_##T(double (*f)(double, double, double), double n, vec_##T a,   \
+                                                           vec_##T b)                                                  \
+    {                                                                                                                  \
+        for (int k = 0; k < LANES_##T; k++)                                                                            \
+            a[k] = (elem_##T)f(n, (double)a[k], (double)b[k]);                                                         \
+        return a;                                                                                                      \
+    }
+LANEWISE(f32)
+LANEWISE(f64)
+#undef LANEWISE
 
 /* The terms of elementwise.def as vectors. */
 #define V(name) FOR(name)
@@ -57,6 +89,18 @@
 #define ERF(a) V(erf)(a)
 #define ERFC(a) V(erfc)(a)
 #define NDTR(a) V(ndtr)(a)
+#define ERFINV(a) V(lanewise)(tape__special_erfinv, a)
+#define LGAMMA(a) V(lanewise)(tape__special_lgamma, a)
+#define DIGAMMA(a) V(lanewise)(tape__special_digamma, a)
+#define POLYGAMMA(n, a) V(of_order)(tape__special_polygamma, n, a)
+#define BESSEL_I(n, a) V(of_order)(tape__special_bessel_i, n, a)
+#define IGAMMA(a, x) V(lanewise2)(tape__special_igamma, a, x)
+#define IGAMMAC(a, x) V(lanewise2)(tape__special_igammac, a, x)
+#define GAMMA_DENSITY(a, x) V(lanewise2)(tape__special_gamma_density, a, x)
+#define IGAMMA_RATIO(n, a, x) V(of_order2)(tape__special_igamma_ratio, n, a, x)
+#define GAMMA_DENSITY_RATIO(n, a, x) V(of_order2)(tape__special_gamma_density_ratio, n, a, x)
+#define WHOLE(k) (k)
+#define ORDER(k) (params[0] + (k))
 #define EQ(a, b) ((V(mask))((a) == (b)))
 #define NE(a, b) ((V(mask))((a) != (b)))
 #define LT(a, b) ((V(mask))((a) < (b)))
