@@ -65,6 +65,17 @@ static void ref_bernoulli_st_certain(const double *const *x, double *y)
         y[i] = x[0][i] >= 1;
 }
 
+static tape_tensor run_gamma(const tape_tensor *x)
+{
+    tape_seed(7);
+    return tape_gamma(x[0]);
+}
+
+static tape_tensor run_gamma_none(const tape_tensor *x)
+{
+    return tape_gamma(tape_mul_scalar(x[0], 0));
+}
+
 static tape_tensor run_uniform(const tape_tensor *x)
 {
     (void)x;
@@ -163,6 +174,9 @@ const struct sample samples_random[] = {
      ref_bernoulli_st_certain,
      true,
      0},
+    {"gamma", "small and moderate shapes", 1, {{SAMPLE_FLOAT, S23, 0.2, 3}}, run_gamma, NULL, false, 0},
+    {"gamma", "large shapes", 1, {{SAMPLE_FLOAT, S23, 50, 90}}, run_gamma, NULL, false, 0},
+    {"gamma", "shape 0", 1, {{SAMPLE_FIXED, S23, 1, 2}}, run_gamma_none, ref_zero, true, 0},
     {"rand_uniform", "empty interval", 0, {{SAMPLE_FIXED, S3, 0, 0}}, run_uniform, ref_quarter, true, 0},
     {"rand_normal", "std 0", 0, {{SAMPLE_FIXED, S3, 0, 0}}, run_rand_normal, ref_quarter, true, 0},
     {"rand_bernoulli", "p = 1", 0, {{SAMPLE_FIXED, S3, 0, 0}}, run_bernoulli, ref_one, true, 0},

@@ -203,6 +203,62 @@ START_TEST(test_straight_through)
 }
 END_TEST
 
+/* The share of the distribution below a draw is the uniform number that it came from. */
+START_TEST(test_gamma)
+{
+    enum { COUNT = 5000 };
+    static double shapes[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        shapes[i] = pow(10, i % 9 - 3) * (1 + i % 7);
+    tape_tensor a = tape_from(TAPE_F64, TAPE_SHAPE(COUNT), shapes);
+    tape_seed(21);
+    const double *u = tape_data_f64(tape_rand_uniform(TAPE_F64, TAPE_SHAPE(COUNT), 0, 1));
+    tape_seed(21);
+    tape_tensor y = tape_gamma(a);
+    const double *v = tape_data_f64(y), *below = tape_data_f64(tape_igamma(a, y));
+    for (int i = 0; i < COUNT; i++) {
+        double got = v[i] < 1e-300 ? u[i] : below[i]; /* too small for the dtype */
+        ck_assert_msg(fabs(got - u[i]) <= 1e-13 + 1e-10 * u[i], "shape %g: %g has %.17g below, not %.17g", shapes[i],
+                      v[i], below[i], u[i]);
+    }
+    tape_seed(21);
+    ck_assert_int_eq(tape_threads(3), TAPE_OK);
+    ck_assert_mem_eq(tape_data_f64(tape_gamma(a)), v, sizeof shapes);
+    ck_assert_int_eq(tape_threads(1), TAPE_OK);
+}
+END_TEST
+
+START_TEST(test_gamma_moments)
+{
+    enum { COUNT = 20000 };
+    const double shapes[] = {0.3, 1, 2.5, 40};
+    tape_seed(5);
+    for (int s = 0; s < 4; s++) {
+        tape_tensor y = tape_gamma(tape_full(TAPE_F32, TAPE_SHAPE(COUNT), shapes[s]));
+        double mean = tape_item(tape_mean(y, TAPE_ALL, false)), variance = tape_item(tape_var(y, TAPE_ALL, 1, false));
+        ck_assert_double_eq_tol(mean, shapes[s], 4 * sqrt(shapes[s] / COUNT));
+        ck_assert_double_eq_tol(variance, shapes[s], 0.1 * shapes[s]);
+        tape_reset();
+    }
+}
+END_TEST
+
+START_TEST(test_gamma_edges)
+{
+    const double shapes[] = {0, INFINITY, -1, NAN, 1e-9, 1e18};
+    tape_tensor a = tape_param(TAPE_F64, TAPE_SHAPE(6), shapes), y = tape_gamma(a);
+    const double *v = tape_data_f64(y);
+    ck_assert(v[0] == 0 && v[1] == INFINITY && isnan(v[2]) && isnan(v[3]) && v[4] == 0);
+    ck_assert(fabs(v[5] / 1e18 - 1) < 1e-7);
+    ck_assert_int_eq(tape_backward_with(y, tape_ones_like(y)), TAPE_OK);
+    const double *g = tape_data_f64(tape_gradient(a));
+    ck_assert(g[4] == 0 && fabs(g[5] - 1) < 1e-7); /* y is 0; y is a and a deviation of sqrt(a) */
+    ck_assert_int_eq(tape_numel(tape_gamma(tape_zeros(TAPE_F32, TAPE_SHAPE(0, 3)))), 0);
+    fails(tape_gamma(tape_rand_int(TAPE_I64, TAPE_SHAPE(2), 0, 2)), TAPE_ERROR_DTYPE, "gamma");
+    tape_free(a);
+}
+END_TEST
+
 START_TEST(test_errors)
 {
     tape_shape s = TAPE_SHAPE(2);
@@ -239,6 +295,9 @@ int main(void)
     tcase_add_test(tests, test_dropout);
     tcase_add_test(tests, test_reparameterised);
     tcase_add_test(tests, test_straight_through);
+    tcase_add_test(tests, test_gamma);
+    tcase_add_test(tests, test_gamma_moments);
+    tcase_add_test(tests, test_gamma_edges);
     tcase_add_test(tests, test_errors);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -211,7 +211,7 @@ static void tame(const struct row *row, double *values, int n)
         double size = fabs(values[i]);
         if (loss && size > 1000)
             values[i] = i;
-        else if (gamma && isfinite(size) && size != 0 && (size < 1e-3 || size > 100))
+        else if (gamma && isfinite(size) && size != 0 && (size < 1e-3 || size > 30))
             values[i] = 0.1 * (i + 1);
     }
 }

@@ -112,6 +112,27 @@ typedef struct tape_gaussian_nll_options {
 TAPE_API tape_tensor tape_gaussian_nll(tape_tensor x, tape_tensor target, tape_tensor var,
                                        const tape_gaussian_nll_options *options);
 
+typedef struct tape_ctc_options {
+    tape_reduction reduction; /* the mean divides each loss by its number of labels (at least 1), then by the batch */
+    int64_t blank;
+    bool zero_infinity; /* an infinite loss, of a target that is too long for its steps, counts as 0 with gradient 0 */
+} tape_ctc_options;
+
+/*
+ * Connectionist temporal classification: minus the logarithm of the probability of all ways to stretch a target over
+ * the steps, by repeating labels and putting blanks between them; at least a blank between equal labels. log_probs:
+ * [steps, batch, classes] log probabilities, or [steps, classes] of one sequence. targets: i32 or i64 labels, [batch,
+ * longest], or [any] with one target behind the other. input_lengths, target_lengths: i32 or i64, one a sequence.
+ * Stable; exact where a log probability is -inf. `options` may be NULL.
+ * d: exp(log_probs) less the share of those ways that pass a class at a step, 0 beyond a sequence's length: as in
+ * PyTorch this is the derivative for x of log_probs = log_softmax(x), whichever log_probs are given. NaN for an
+ * infinite loss. A. Graves et al., "Connectionist temporal classification: labelling unsegmented sequence data with
+ * recurrent neural networks", ICML 2006. SHAPE for other shapes; ARGUMENT for a blank that is no class, and for lengths
+ * that do not fit; INDEX for labels that are no classes.
+ */
+TAPE_API tape_tensor tape_ctc_loss(tape_tensor log_probs, tape_tensor targets, tape_tensor input_lengths,
+                                   tape_tensor target_lengths, const tape_ctc_options *options);
+
 #ifdef __cplusplus
 }
 #endif

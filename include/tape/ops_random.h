@@ -50,6 +50,13 @@ TAPE_API tape_tensor tape_normal(tape_tensor mean, tape_tensor std);
  * "Estimating or propagating gradients through stochastic neurons", arXiv 1308.3432. */
 TAPE_API tape_tensor tape_bernoulli_st(tape_tensor p);
 
+/* Independent numbers from the gamma distributions of the given shapes (f32, f64) and scale 1, one an element: the y
+ * with P(shape, y) = u (tape_igamma()) for u uniform in (0, 1), a multiple of 2^-54. Shape 0 gives 0, inf gives inf,
+ * below 0 NaN; a small shape gives 0 where y is too small for the dtype. Divide by a rate, or multiply with a scale,
+ * for others. d: -(dP / d shape) / (dP / dy), the implicit derivative, which is that of y at fixed u. M. Figurnov et
+ * al., "Implicit reparameterization gradients", NeurIPS 2018. */
+TAPE_API tape_tensor tape_gamma(tape_tensor shape);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/any/random.h"
+#include "kernels/any/special.h"
 #include "ops.h"
 
 struct draw_attr {
@@ -230,6 +231,63 @@ void tape__bernoulli_st_vjp(tape__vjp *v)
 tape_tensor tape_bernoulli_st(tape_tensor p)
 {
     return tape__run(TAPE__OP_bernoulli_st, &p, 1, NULL, 0);
+}
+
+/* ---- gamma ------------------------------------------------------------------------------------------------------- */
+
+struct gamma_loop {
+    double *uniform; /* multiples of 2^-53 in [0, 1) */
+    const void *shape;
+    tape__node *y;
+};
+
+enum { GAMMA_ITEM = 256 };
+
+static void gamma_item(void *arg, int64_t item)
+{
+    const struct gamma_loop *loop = arg;
+    int64_t begin = item * GAMMA_ITEM, n = loop->y->layout->numel,
+            end = n - begin < GAMMA_ITEM ? n : begin + GAMMA_ITEM;
+    const bool f64 = loop->y->dtype == TAPE_F64;
+    for (int64_t i = begin; i < end; i++) {
+        double below = loop->uniform[i] + 0x1p-54, above = 1 - loop->uniform[i] - 0x1p-54;
+        double shape = f64 ? ((const double *)loop->shape)[i] : (double)((const float *)loop->shape)[i];
+        double value = tape__special_gamma_quantile(shape, below, above);
+        if (f64)
+            ((double *)loop->y->data)[i] = value;
+        else
+            ((float *)loop->y->data)[i] = (float)value;
+    }
+}
+
+/* By inversion, so that the implicit derivative is that of the very function that was computed. */
+bool tape__gamma_forward(tape__call *call)
+{
+    const tape__node *shape = call->in[0];
+    const int64_t n = shape->layout->numel;
+    if (!check_float(call, shape->dtype))
+        return false;
+    struct gamma_loop loop = {tape__scratch(call->t, ((size_t)n + 1) * sizeof(double)),
+                              tape__dense_data(call->t, shape), NULL};
+    if (!loop.uniform || !loop.shape)
+        return false;
+    loop.y = tape__output(call, (tape_dtype)shape->dtype, shape->layout->rank, shape->layout->size);
+    if (!loop.y)
+        return false;
+    tape__fill_uniform(tape__threads_of(call->t), next_key(call->t), TAPE_F64, n, loop.uniform);
+    tape__parallel_for(tape__threads_of(call->t), (n + GAMMA_ITEM - 1) / GAMMA_ITEM, gamma_item, &loop);
+    return true;
+}
+
+/* P(a, y) = u for a fixed u: dy / da = -(dP / da) / (dP / dy). */
+void tape__gamma_vjp(tape__vjp *v)
+{
+    v->gx[0] = tape__strong_mul(tape_neg(tape__igamma_ratio(v->x[0], v->y[0], 1)), v->gy[0]);
+}
+
+tape_tensor tape_gamma(tape_tensor shape)
+{
+    return tape__run(TAPE__OP_gamma, &shape, 1, NULL, 0);
 }
 
 /* ---- whole numbers ----------------------------------------------------------------------------------------------- */
