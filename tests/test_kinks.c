@@ -1,6 +1,7 @@
-/* The derivative where there is none: the table of kinks, op by op, on both paths and in both dtypes, and again for the
- * second order. Values are by hand from the policy, not from what the code gives. */
+/* The derivative where there is none: the table of kinks, op by op on both paths, in forward mode and in both dtypes,
+ * and again for the second order. Values are by hand from the policy, not from what the code gives. */
 #include "table.h"
+#include "tape/autodiff.h"
 
 #include <check.h>
 #include <math.h>
@@ -54,6 +55,20 @@ RUN(norm_inf, tape_norm(x[0], INFINITY, TAPE_ALL, false))
 RUN(std, tape_std(x[0], TAPE_ALL, 1, false))
 RUN(topk, tape_topk(x[0], 1, 0, false, NULL))
 RUN(sort, tape_slice(tape_sort(x[0], 0, false, NULL), 0, 0, 1, 1))
+RUN(median, tape_median(x[0], 0, false, NULL))
+RUN(kthvalue, tape_kthvalue(x[0], 1, 0, false, NULL))
+RUN(max_with_index, tape_max_with_index(x[0], 0, false, NULL))
+RUN(min_with_index, tape_min_with_index(x[0], 0, false, NULL))
+RUN(max_pool, tape_max_pool1d(tape_reshape(x[0], TAPE_SHAPE(1, 1, 4)), &(tape_pool_options){.kernel = {4}}, NULL))
+RUN(cummax, tape_slice(tape_cummax(x[0], 0, NULL), 0, -1, INT64_MAX, 1))
+RUN(norm_p, tape_norm_p(x[0], 3, TAPE_ALL, false))
+RUN(norm_half, tape_norm_p(x[0], 0.5, TAPE_ALL, false))
+RUN(length, tape_length(x[0]))
+RUN(normalize_safe, tape_normalize_safe(x[0]))
+RUN(smooth_abs, tape_smooth_abs(x[0], 0))
+RUN(var, tape_var(x[0], TAPE_ALL, 1, false))
+RUN(fmod, tape_fmod(x[0], x[1]))
+RUN(nan_to_num, tape_nan_to_num(x[0], 0, 1, -1))
 RUN(guarded_sqrt, tape_where(tape_gt_scalar(x[0], 0), tape_sqrt(x[0]), tape_zeros_like(x[0])))
 RUN(guarded_log, tape_where(tape_gt_scalar(x[0], 0), tape_log(x[0]), x[1]))
 RUN(logsumexp, tape_logsumexp(x[0], TAPE_ALL, false))
@@ -70,6 +85,7 @@ static const struct kink kinks[] = {
     {"abs", run_abs, 1, 3, {{-2, 0, 2}}, {{-1, 0, 1}}, true},
     {"sign", run_sign, 1, 3, {{-2, 0, 2}}, {{0, 0, 0}}, true},
     {"clamp", run_clamp, 1, 5, {{-2, -1, 0, 1, 2}}, {{0, 1, 1, 1, 0}}, true},
+    {"clamp of NaN", run_clamp, 1, 1, {{NAN}}, {{NAN}}, false},
     {"floor", run_floor, 1, 3, {{-1, 0.5, 1}}, {{0, 0, 0}}, true},
     {"ceil", run_ceil, 1, 3, {{-1, 0.5, 1}}, {{0, 0, 0}}, true},
     {"round", run_round, 1, 3, {{-1, 0.5, 1}}, {{0, 0, 0}}, true},
@@ -95,6 +111,20 @@ static const struct kink kinks[] = {
     {"std of equals", run_std, 1, 3, {{2, 2, 2}}, {{0, 0, 0}}, false},
     {"topk of ties", run_topk, 1, 3, {{1, 3, 3}}, {{0, 1, 0}}, true},
     {"sort of ties", run_sort, 1, 3, {{2, 1, 1}}, {{0, 1, 0}}, true},
+    {"median of ties", run_median, 1, 3, {{2, 1, 1}}, {{0, 0, 1}}, true},
+    {"kthvalue of ties", run_kthvalue, 1, 3, {{2, 1, 1}}, {{0, 1, 0}}, true},
+    {"max_with_index of ties", run_max_with_index, 1, 4, {{1, 3, 3, 2}}, {{0, 1, 0, 0}}, true},
+    {"min_with_index of ties", run_min_with_index, 1, 4, {{4, 3, 3, 5}}, {{0, 1, 0, 0}}, true},
+    {"max pooling of ties", run_max_pool, 1, 4, {{1, 3, 3, 2}}, {{0, 1, 0, 0}}, true},
+    {"cummax of ties", run_cummax, 1, 4, {{1, 3, 3, 2}}, {{0, 0, 1, 0}}, true},
+    {"norm of p = 3 at 0", run_norm_p, 1, 3, {{0, 0, 0}}, {{0, 0, 0}}, false},
+    {"norm of p = 1/2 at 0", run_norm_half, 1, 2, {{0, 0}}, {{0, 0}}, false},
+    {"length at 0", run_length, 1, 3, {{0, 0, 0}}, {{0, 0, 0}}, false},
+    {"normalize_safe at 0", run_normalize_safe, 1, 3, {{0, 0, 0}}, {{0, 0, 0}}, false},
+    {"smooth_abs without smoothing", run_smooth_abs, 1, 3, {{-2, 0, 2}}, {{-1, 0, 1}}, false},
+    {"var of equals", run_var, 1, 3, {{2, 2, 2}}, {{0, 0, 0}}, false},
+    {"fmod of a multiple", run_fmod, 2, 2, {{6, -6}, {3, 3}}, {{1, 1}, {-2, 2}}, true},
+    {"nan_to_num", run_nan_to_num, 1, 4, {{NAN, INFINITY, -INFINITY, 2}}, {{0, 0, 0, 1}}, true},
     {"where guards sqrt", run_guarded_sqrt, 1, 3, {{0, 4, -1}}, {{0, 0.25, 0}}, false},
     {"where guards log", run_guarded_log, 2, 3, {{0, 4, -1}, {7, 8, NAN}}, {{0, 0.25, 0}, {1, 0, 1}}, false},
     {"logsumexp of -inf", run_logsumexp, 1, 2, {{-INFINITY, -INFINITY}}, {{0, 0}}, false},
@@ -133,6 +163,26 @@ static void check_second(const struct kink *k, const tape_tensor *gx, const tape
     }
 }
 
+/* Forward mode along one element after the other: the sum of the tangent is the derivative by that element. */
+static void check_forward(const struct kink *k, tape_tensor y, const tape_tensor *x, tape_dtype dtype)
+{
+    for (int i = 0; i < k->n_in; i++) {
+        double got[MOST];
+        for (int e = 0; e < k->numel; e++) {
+            double direction[MOST] = {0};
+            tape_tensor tangents[2] = {TAPE_NONE, TAPE_NONE}, ty = TAPE_NULL;
+            direction[e] = 1;
+            tangents[i] = tape_cast(tape_from(TAPE_F64, TAPE_SHAPE(k->numel), direction), dtype);
+            tape_jvp(&y, 1, x, k->n_in, tangents, NULL, &ty);
+            got[e] = tape_is_none(ty) ? 0 : tape_item(tape_sum(ty, TAPE_ALL, false));
+        }
+        for (int e = 0; e < k->numel && tape_last_status() == TAPE_OK; e++)
+            if (!equal(got[e], k->gx[i][e], dtype))
+                complain("%s %s, forward: derivative by input %d, element %d is %g, not %g", k->name,
+                         tape_dtype_name(dtype), i, e, got[e], k->gx[i][e]);
+    }
+}
+
 static void check_kink(const struct kink *k, tape_dtype dtype, bool create_graph)
 {
     tape_tensor x[2], gx[2] = {TAPE_NONE, TAPE_NONE};
@@ -149,6 +199,8 @@ static void check_kink(const struct kink *k, tape_dtype dtype, bool create_graph
         compare(k, i, gx[i], k->gx[i], dtype, create_graph ? "recorded" : "plain");
     if (create_graph && k->linear)
         check_second(k, gx, x, dtype);
+    if (!create_graph)
+        check_forward(k, y, x, dtype);
     if (tape_last_status() != TAPE_OK)
         complain("%s: %s", k->name, tape_message());
     tape_reset();
