@@ -4,6 +4,7 @@
 
 #include "bench.h"
 #include "tape/optim.h"
+#include "tape/replay.h"
 #include "tape/tape.h"
 
 enum { LAYERS = 3, REPETITIONS = 21 };
@@ -52,7 +53,7 @@ static bool build(const struct net *net, model *m)
     return tape_last_status() == TAPE_OK && !tape_is_null(m->target);
 }
 
-static double step(const struct net *net, const model *m, bool look)
+static tape_tensor record(const struct net *net, const model *m)
 {
     tape_tensor h = m->x;
     for (int i = 0; i < net->layers; i++) {
@@ -60,13 +61,52 @@ static double step(const struct net *net, const model *m, bool look)
         if (i < net->layers - 1)
             h = tape_relu(h);
     }
-    tape_tensor loss = tape_cross_entropy(h, m->target, NULL);
-    double value = look ? tape_item(loss) : 0;
+    return tape_cross_entropy(h, m->target, NULL);
+}
+
+static void descend(const model *m, tape_tensor loss)
+{
     tape_backward(loss);
     tape_optim_step(m->optim);
     tape_params_zero_grad(m->set);
+}
+
+static double step(const struct net *net, const model *m, bool look)
+{
+    tape_tensor loss = record(net, m);
+    double value = look ? tape_item(loss) : 0;
+    descend(m, loss);
     tape_reset();
     return value;
+}
+
+/* The same steps on records that are made once. */
+static void run_replayed(const struct net *net)
+{
+    model m = {.x = TAPE_NULL, .target = TAPE_NULL};
+    bench_times times = {0};
+    double first = 0, last = 0;
+    if (build(net, &m)) {
+        tape_reset();
+        tape_tensor loss = record(net, &m);
+        first = tape_item(loss);
+        for (int r = -net->warm_ups; r < REPETITIONS; r++) {
+            double start = bench_now();
+            for (int i = 0; i < net->steps; i++) {
+                tape_replay();
+                descend(&m, loss);
+            }
+            if (r >= 0)
+                bench_add(&times, (bench_now() - start) / net->steps);
+        }
+        last = tape_item(loss);
+        tape_reset();
+    }
+    if (bench_check(last < 0.95 * first && tape_last_status() == TAPE_OK, "w5_mlp", "the replayed loss decreases"))
+        bench_report_times("w5_mlp", "a.replay", &times, 1e6, "us");
+    tape_optim_destroy(m.optim);
+    tape_params_destroy(m.set);
+    tape_free(m.x), tape_free(m.target);
 }
 
 static void run(const struct net *net)
@@ -101,5 +141,7 @@ void bench_w5_mlp(void)
         snprintf(name, sizeof name, "w5_mlp.%s", nets[i].name);
         if (bench_wants(name))
             run(&nets[i]);
+        if (i == 0 && bench_wants("w5_mlp.a.replay"))
+            run_replayed(&nets[i]);
     }
 }

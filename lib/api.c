@@ -5,7 +5,7 @@
 
 #include "kernels/any/cast.h"
 #include "kernels/any/copy.h"
-#include "ops/ops.h"
+#include "replay.h"
 
 const char *tape_version(void)
 {
@@ -162,7 +162,14 @@ bool tape_is_valid(tape_tensor x)
 
 /* ---- data out ---------------------------------------------------------------------------------------------------- */
 
-double tape_item(tape_tensor x)
+/* What is recorded from now on may depend on x's elements, as far as a replay can know. */
+static void note_read(const char *by, tape_tensor x)
+{
+    if (!(x.flags & TAPE__FLAG_LEAF))
+        tape__note_read(tape__tls, by, x.slot);
+}
+
+double tape_peek(tape_tensor x)
 {
     const tape__node *node = node_of("item", x);
     if (!node)
@@ -177,6 +184,14 @@ double tape_item(tape_tensor x)
     return value;
 }
 
+double tape_item(tape_tensor x)
+{
+    double value = tape_peek(x);
+    if (tape_last_status() == TAPE_OK)
+        note_read("item", x);
+    return value;
+}
+
 tape_status tape_read(tape_tensor x, void *out, int64_t n)
 {
     const tape__node *node = node_of("read", x);
@@ -188,6 +203,7 @@ tape_status tape_read(tape_tensor x, void *out, int64_t n)
                     (long long)n, (long long)node->layout->numel);
         return t->status;
     }
+    note_read("read", x);
     tape__copy_dense(t, node->layout, node->dtype, node->data, out);
     return TAPE_OK;
 }
@@ -211,7 +227,10 @@ static storage storage_of(const char *name, tape_tensor x)
         tape__error(t, TAPE_ERROR_STATE, "x is not contiguous: use tape_read()");
         return (storage){0};
     }
-    return node ? (storage){node->data, node->version, node->dtype} : (storage){0};
+    if (!node)
+        return (storage){0};
+    note_read(name, x);
+    return (storage){node->data, node->version, node->dtype};
 }
 
 const void *tape_data(tape_tensor x)
@@ -288,6 +307,7 @@ tape_status tape_assign(tape_tensor destination, tape_tensor x)
                     tape_dtype_name(leaf->dtype));
     if (t->status)
         return t->status;
+    note_read("assign", x);
     tape__broadcast_strides(from->layout, rank, size, stride);
     const void *source = from->data;
     bool whole = from->layout->numel == to->numel && tape__is_dense(from->layout);
@@ -319,6 +339,7 @@ tape_status tape_keep_into(tape_tensor leaf, tape_tensor x)
                     TAPE__LAYOUT_TEXT(&to->layout));
         return t->status;
     }
+    note_read("keep_into", x);
     return tape_assign(leaf, x);
 }
 
@@ -327,6 +348,7 @@ tape_tensor tape_keep(tape_tensor x)
     const tape__node *node = node_of("keep", x);
     if (!node)
         return TAPE_NULL;
+    note_read("keep", x);
     tape_tensor leaf = tape_const((tape_dtype)node->dtype, tape_shape_of(x), NULL);
     if (!tape_is_null(leaf) && tape_assign(leaf, x) != TAPE_OK)
         return TAPE_NULL;

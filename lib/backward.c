@@ -117,10 +117,10 @@ static tape_status backward(tape_tensor y, tape_tensor cotangent, bool consume)
     tape *t = tape__begin("backward");
     if (!t)
         return tape_last_status();
-    if (t->callback_depth) {
+    if (t->callback_depth)
         tape__error(t, TAPE_ERROR_STATE, "not allowed inside a callback: use tape_grad()");
+    if (t->status || !tape__settled(t))
         return t->status;
-    }
     uint32_t slot = tape__resolve(t, y, 0);
     if (slot == TAPE__NO_SLOT)
         return t->status;
@@ -281,7 +281,7 @@ tape_status tape_grad(const tape_tensor *ys, int n, const tape_tensor *cotangent
     for (int j = 0; j < m; j++)
         out[j] = TAPE_NULL;
     tape *t = tape__begin("grad");
-    if (!t)
+    if (!t || !tape__settled(t))
         return tape_last_status();
     if (n < 1 || m < 0) {
         tape__error(t, TAPE_ERROR_ARGUMENT, "needs at least one y and no negative count, got n = %d, m = %d", n, m);

@@ -18,8 +18,10 @@ static tape__node *create(const char *name, tape_dtype dtype, tape_shape shape, 
     }
     uint32_t slot;
     tape__node *node = tape__new_tensor(t, dtype, shape.rank, shape.size, &slot);
-    if (node)
+    if (node) {
+        node->in[1] = TAPE__GIVEN;
         *x = tape__handle(t, slot);
+    }
     return node;
 }
 

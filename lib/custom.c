@@ -62,7 +62,7 @@ static bool keep_release(tape__call *call)
     return t->status == TAPE_OK;
 }
 
-static bool forward(tape__call *call)
+bool tape__custom_forward(tape__call *call)
 {
     tape *t = call->t;
     const tape_custom_op *op = call->custom;
@@ -72,7 +72,7 @@ static bool forward(tape__call *call)
         return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for %d inputs", call->n_in);
     for (int i = 0; i < call->n_in; i++)
         x[i] = tape__handle(t, call->in_slot[i]);
-    bool ok = run_forward(call, x, y) && (!op->release || keep_release(call));
+    bool ok = run_forward(call, x, y) && (!op->release || call->again || keep_release(call));
     if (x != few)
         tape__arena_put(&t->arena, x, bytes);
     return ok;
@@ -97,7 +97,8 @@ tape_tensor tape_custom(const tape_custom_op *op, const tape_tensor *x, int n, c
     bool ok = t && check_op(t, op, n, attr, attr_size);
     tape_tensor first = TAPE_NULL;
     if (ok) {
-        const tape__op row = {.name = name, .ewise = -1, .flags = tape__custom_flags(op), .forward = forward};
+        const tape__op row = {
+            .name = name, .ewise = -1, .flags = tape__custom_flags(op), .forward = tape__custom_forward};
         const char *before = tape__enter(t, name);
         t->op_name = name;
         first = tape__run_custom(t, &row, op, x, n, attr, attr_size);

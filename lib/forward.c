@@ -196,7 +196,7 @@ tape_status tape_jvp(const tape_tensor *ys, int n, const tape_tensor *xs, int m,
     for (int i = 0; i < n; i++)
         out[i] = TAPE_NULL;
     tape *t = tape__begin("jvp");
-    if (!t)
+    if (!t || !tape__settled(t))
         return tape_last_status();
     if (n < 1 || m < 1 || !tangents) {
         tape__error(t, TAPE_ERROR_ARGUMENT, "needs at least one y, one x and its tangent, got n = %d, m = %d", n, m);

@@ -185,7 +185,7 @@ static tape_status implicit_vjp(tape_custom_vjp *v)
     return t->status;
 }
 
-static const tape_custom_op implicit_op = {.name = "implicit", .vjp = implicit_vjp};
+static const tape__own_op implicit_op = {{.name = "implicit", .vjp = implicit_vjp}, NULL};
 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
 

@@ -54,6 +54,21 @@ static tape__mark_state *find_mark(tape *t, tape_position position)
     return &t->marks[position.depth - 1];
 }
 
+/* What was read of values that end here is forgotten; what is recorded from now on comes after the other reads. */
+static void rewind_reads(tape *t, uint32_t count)
+{
+    if (t->first_read.slot >= count)
+        t->first_read = t->lowest_read;
+    if (t->lowest_read.slot >= count)
+        t->first_read.by = t->lowest_read.by = NULL;
+    if (t->redrawn > count)
+        t->redrawn = 0;
+    if (t->first_read.count > count)
+        t->first_read.count = count;
+    if (t->lowest_read.count > count)
+        t->lowest_read.count = count;
+}
+
 tape_status tape_rewind(tape_position position)
 {
     tape *t = tape_current();
@@ -65,6 +80,7 @@ tape_status tape_rewind(tape_position position)
         return t->status;
     tape__note_peak(t);
     tape__release_from(t, mark->nodes);
+    rewind_reads(t, mark->nodes);
     t->mark_count = position.depth;
     t->count = mark->nodes;
     tape__forget_consumed(t, t->count);

@@ -100,9 +100,10 @@ static bool adopt(tape__call *call)
            tape__add_release(t, call->out_slot[0], op->release, op->user, (void *)(uintptr_t)call->attr);
 }
 
-bool tape__record_after(tape *t, const tape_custom_op *op, const tape__reads *reads, const void *attr, size_t attr_size,
+bool tape__record_after(tape *t, const tape__own_op *own, const tape__reads *reads, const void *attr, size_t attr_size,
                         tape_tensor *y, int m)
 {
+    const tape_custom_op *op = &own->op;
     const adoption a = {{.name = op->name, .ewise = -1, .flags = tape__custom_flags(op), .forward = adopt}, y, m};
     tape_tensor first = tape__run_custom(t, &a.row, op, reads->x, reads->n, attr, attr_size);
     for (int k = 0; k < m; k++)
@@ -134,14 +135,46 @@ static tape_status run_again(tape_custom_vjp *v)
     tape_random_state now = tape_random_get();
     tape_random_set(c->random);
     tape_tensor y = c->fn(c->user, v->x, c->n);
+    tape__note_redrawn(tape_current(), v, c->random);
     tape_random_set(now);
     tape_status status = tape_grad(&y, 1, v->gy, v->x, v->n, &options, v->gx);
     tape__count_once(v, c->n);
     return status;
 }
 
+/* The result alone; false after an error. */
+static bool call_function(tape *t, const checkpoint *c, const tape_tensor *x, tape_tensor *y)
+{
+    *y = c->fn(c->user, x, c->n);
+    if (t->status == TAPE_OK && !tape_is_valid(*y))
+        tape__error(t, TAPE_ERROR_CALLBACK, "its function returned no tensor and no error");
+    return t->status == TAPE_OK;
+}
+
+static bool replay(tape__call *call)
+{
+    tape *t = call->t;
+    checkpoint *c = (checkpoint *)(uintptr_t)call->attr;
+    size_t bytes = (size_t)c->n * sizeof(tape_tensor);
+    tape_tensor *x = tape__arena_get(&t->arena, bytes), y;
+    if (!x)
+        return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for %d inputs", c->n);
+    for (int i = 0; i < c->n; i++)
+        x[i] = tape__handle(t, call->in_slot[i]);
+    c->random = t->random;
+    tape__callback outer = tape__enter_callback(t);
+    t->paused++;
+    bool ok = call_function(t, c, x, &y);
+    tape__leave_callback(t, outer);
+    uint32_t slot = ok ? tape__resolve(t, y, 0) : TAPE__NO_SLOT;
+    if (slot != TAPE__NO_SLOT)
+        tape__adopt_output(call, slot);
+    tape__arena_put(&t->arena, x, bytes);
+    return t->status == TAPE_OK;
+}
+
 /* The forward never runs: fn ran before the record was made. */
-static const tape_custom_op checkpoint_op = {.name = "checkpoint", .vjp = run_again, .unread_outputs = true};
+static const tape__own_op checkpoint_op = {{.name = "checkpoint", .vjp = run_again, .unread_outputs = true}, replay};
 
 /* fn's result, alone, and what it read. */
 static bool run_once(tape *t, const checkpoint *c, const tape_tensor *x, tape__reads *reads, tape_tensor *y)
@@ -149,10 +182,7 @@ static bool run_once(tape *t, const checkpoint *c, const tape_tensor *x, tape__r
     uint32_t count = t->count;
     tape__callback outer = tape__enter_callback(t);
     bool recording = t->paused == 0;
-    *y = c->fn(c->user, x, c->n);
-    bool ok = t->status == TAPE_OK;
-    if (ok && !tape_is_valid(*y))
-        ok = tape__error(t, TAPE_ERROR_CALLBACK, "its function returned no tensor and no error");
+    bool ok = call_function(t, c, x, y);
     ok = ok && (!recording || tape__reads_scan(t, reads, count, count));
     tape__leave_callback(t, outer);
     if (ok)

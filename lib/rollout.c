@@ -281,6 +281,7 @@ static tape_status go_back(tape_custom_vjp *v)
         return tape_fail(TAPE_ERROR_MEMORY, "rollout: out of memory for %d gradients", v->n);
     if (v->create_graph) {
         record_all(r, v);
+        tape__note_redrawn(t, v, r->random[0]);
     } else {
         reversal w = {r, v, t->count, r->m + v->n, room, room + r->m, room + 2 * r->m, room + r->m + v->n};
         for (int i = 0; i < w.count; i++)
@@ -294,10 +295,33 @@ static tape_status go_back(tape_custom_vjp *v)
     return t->status;
 }
 
-static const tape_custom_op rollout_op = {
-    .name = "rollout", .vjp = go_back, .release = release_rollout, .unread_outputs = true};
-
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
+
+/* The steps from the record's inputs on, with what is stored on the way; the last state to `out`. */
+static bool run_steps(rollout *r, const tape_tensor *first, uint32_t floor, tape_tensor *out, tape__reads *reads)
+{
+    r->random[0] = r->t->random;
+    r->stored = 1;
+    /* n + 1 steps in all: the schedule is the one that has the last of them recorded first */
+    return load(r, first, out) && approach(r, 0, r->n + 1, floor, out, r->m, reads, floor);
+}
+
+static bool replay(tape__call *call)
+{
+    tape *t = call->t;
+    rollout *r = *(rollout *const *)call->attr;
+    tape_tensor first[TAPE_ROLLOUT_STATES], out[TAPE_ROLLOUT_STATES];
+    for (int i = 0; i < r->m; i++)
+        first[i] = tape__handle(t, call->in_slot[i]);
+    if (!run_steps(r, first, t->count, out, NULL))
+        return false;
+    for (int i = 0; i < r->m; i++)
+        tape__adopt_output(call, out[i].slot);
+    return t->status == TAPE_OK;
+}
+
+static const tape__own_op rollout_op = {
+    {.name = "rollout", .vjp = go_back, .release = release_rollout, .unread_outputs = true}, replay};
 
 /* All steps but the last, with one record that is made after them. */
 static bool run_without_records(tape *t, rollout *r, const tape_tensor *state, tape_tensor *out)
@@ -310,10 +334,7 @@ static bool run_without_records(tape *t, rollout *r, const tape_tensor *state, t
         first[i] = tape__handle(t, tape__resolve(t, state[i], i));
         ok = tape__reads_add(t, &reads, first[i]);
     }
-    r->random[0] = t->random;
-    ok = ok && load(r, first, out);
-    /* n + 1 steps in all: the schedule is the one that has the last of them recorded first */
-    ok = ok && approach(r, 0, r->n + 1, floor, out, r->m, recording ? &reads : NULL, floor);
+    ok = ok && run_steps(r, first, floor, out, recording ? &reads : NULL);
     if (ok && recording)
         ok = tape__record_after(t, &rollout_op, &reads, &r, sizeof r, out, r->m);
     tape__reads_free(t, &reads);

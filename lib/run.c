@@ -20,13 +20,23 @@ static tape__node *add_output(tape__call *call, tape__node *node, uint32_t slot)
     return node;
 }
 
-void tape__adopt_output(tape__call *call, uint32_t slot)
+/* The output that an earlier run made. */
+static tape__node *same_output(tape__call *call, tape_dtype dtype, int rank, const int64_t *size)
 {
-    add_output(call, tape__at(call->t, slot), slot);
+    uint32_t slot = call->again_slot + (uint32_t)call->n_out;
+    tape__node *node = call->n_out < call->again ? tape__at(call->t, slot) : NULL;
+    if (node && node->dtype == dtype && node->layout->rank == rank &&
+        memcmp(node->layout->size, size, (size_t)rank * sizeof *size) == 0)
+        return add_output(call, node, slot);
+    tape__error(call->t, TAPE_ERROR_SHAPE, "its result is now %s, it was %s when it was recorded",
+                tape__shape_text(rank, size).text, node ? TAPE__LAYOUT_TEXT(node->layout) : "left out");
+    return NULL;
 }
 
 tape__node *tape__output(tape__call *call, tape_dtype dtype, int rank, const int64_t *size)
 {
+    if (TAPE__UNLIKELY(call->again))
+        return same_output(call, dtype, rank, size);
     uint32_t slot;
     tape__node *node = tape__new_tensor(call->t, dtype, rank, size, &slot);
     return node ? add_output(call, node, slot) : NULL;
@@ -64,6 +74,8 @@ tape__node *tape__output_view(tape__call *call, int64_t offset, int rank, const 
 {
     tape *t = call->t;
     const tape__node *base = call->in[0];
+    if (TAPE__UNLIKELY(call->again))
+        return same_output(call, (tape_dtype)base->dtype, rank, size);
     const tape__layout *layout = tape__layout_strided(&t->layouts, rank, size, stride);
     if (!layout) {
         tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a layout");
@@ -92,12 +104,29 @@ void tape__copy_dense(const tape *t, const tape__layout *layout, tape_dtype dtyp
                    NULL);
 }
 
+void tape__adopt_output(tape__call *call, uint32_t slot)
+{
+    const tape__node *from = tape__at(call->t, slot);
+    if (!call->again) {
+        add_output(call, tape__at(call->t, slot), slot);
+        return;
+    }
+    const tape__node *to = same_output(call, (tape_dtype)from->dtype, from->layout->rank, from->layout->size);
+    if (to)
+        tape__copy_dense(call->t, from->layout, (tape_dtype)from->dtype, from->data, to->data);
+}
+
 const void *tape__dense_data(tape *t, const tape__node *x)
 {
     if (tape__is_dense(x->layout))
         return x->data;
     size_t item = tape_dtype_size(x->dtype);
-    void *copy = tape__arena_get(&t->arena, (size_t)x->layout->numel * item);
+    uint32_t slot;
+    tape__node *passing = NULL; /* a replay makes it a node, which ends with the op */
+    if (t->replaying == TAPE__REPLAY_OP &&
+        !(passing = tape__new_tensor(t, (tape_dtype)x->dtype, x->layout->rank, x->layout->size, &slot)))
+        return NULL;
+    void *copy = passing ? passing->data : tape__arena_get(&t->arena, (size_t)x->layout->numel * item);
     if (!copy) {
         tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a contiguous copy of %s", TAPE__LAYOUT_TEXT(x->layout));
         return NULL;
@@ -114,10 +143,10 @@ static size_t round_up(size_t bytes)
 }
 
 /* One arena block: the struct, then slots, versions and attributes. */
-static tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_size)
+static tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_size, bool custom)
 {
     size_t slots = round_up((size_t)n_in * sizeof(uint32_t));
-    size_t bytes = round_up(sizeof(tape__extra)) + 2 * slots + round_up(attr_size);
+    size_t bytes = round_up(sizeof(tape__extra)) + 2 * slots + (custom ? 2 : 1) * round_up(attr_size);
     tape__extra *extra = tape__arena_get(&t->arena, bytes);
     if (!extra) {
         tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a record");
@@ -130,6 +159,8 @@ static tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_s
     extra->attr = at + 2 * slots;
     if (attr_size)
         memcpy(at + 2 * slots, attr, attr_size);
+    if (attr_size && custom)
+        memcpy((void *)(uintptr_t)tape__attr_as_given(extra), attr, attr_size);
     return extra;
 }
 
@@ -188,7 +219,7 @@ static tape_tensor run_row(tape *t, int op, const tape__op *row, const void *cus
         return TAPE_NULL;
     }
     size_t pointers = (size_t)n_in * sizeof(tape__node *);
-    tape__extra *extra = new_extra(t, n_in, attr, attr_size);
+    tape__extra *extra = new_extra(t, n_in, attr, attr_size, custom != NULL);
     if (!extra)
         return TAPE_NULL;
     tape__node *few[FEW_INPUTS], **nodes = n_in <= FEW_INPUTS ? few : tape__arena_get(&t->arena, pointers);

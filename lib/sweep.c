@@ -35,12 +35,6 @@ static bool add_recorded(tape__sweep *s, tape__node *x, tape_tensor g)
     return true;
 }
 
-/* The node whose block g's data lies in. */
-static tape__node *storage_owner(tape__node *g)
-{
-    return (tape__node *)(void *)((unsigned char *)g->version - offsetof(tape__node, own_version));
-}
-
 /*
  * A result of a VJP becomes an adjoint without a copy where that is safe: a node made by the VJP gives its block away,
  * a view of a cotangent shares the cotangent's adjoint. Everything else (leaves, older values) is copied.
@@ -50,7 +44,7 @@ static tape__adjoint *holder_of(tape *t, tape__node *g, bool *failed)
     *failed = false;
     if (g->flags & (TAPE__LEAF_ALIAS | TAPE__INLINE_VALUE))
         return NULL;
-    tape__node *owner = storage_owner(g);
+    tape__node *owner = tape__storage_owner(g);
     if (owner->generation != t->generation) /* not made by this VJP */
         return NULL;
     if (owner->flags & TAPE__HAS_ADJOINT) /* it stands for an adjoint, or gave its block away before */

@@ -312,6 +312,12 @@ bool tape__alias_alive(const tape *t, const tape__node *node)
     return atomic_load_explicit(&node->u.leaf->generation, memory_order_relaxed) == generation;
 }
 
+bool tape__settled(tape *t)
+{
+    return TAPE__LIKELY(!t->unsettled) ||
+           tape__error(t, TAPE_ERROR_STATE, "a replay failed halfway: replay again, or reset");
+}
+
 void *tape__scratch(tape *t, size_t bytes)
 {
     if (bytes > t->scratch_size || !t->scratch) { /* for no bytes too: null is an error */
@@ -375,6 +381,9 @@ tape_status tape_reset(void)
     tape__empty_free_lists(t);
     t->arena.free_bytes = 0;
     t->mark_count = 0;
+    t->first_read.by = t->lowest_read.by = NULL;
+    t->unsettled = false;
+    t->redrawn = 0;
     tape__new_generation(t);
     clear_error(t);
     if (t->layouts.count > MOST_LAYOUTS)

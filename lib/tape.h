@@ -64,6 +64,8 @@ struct tape__call {
     const void *custom; /* of a TAPE__OP_CUSTOM */
     struct tape__node *out[8];
     uint32_t out_slot[8];
+    int again; /* > 0: a replay; so many outputs, from again_slot on, are there already */
+    uint32_t again_slot;
 };
 
 /*
@@ -118,6 +120,8 @@ typedef struct tape__extra {
     const void *attr;
     const void *custom; /* the user's op of a TAPE__OP_CUSTOM record */
 } tape__extra;
+
+#define TAPE__GIVEN UINT32_MAX /* in[1] of a constant whose elements the caller gave */
 
 /* A value and its record. Outputs 1, 2, ... of an op follow output 0 with op TAPE__OP_OUTPUT and in[0] = its slot. */
 typedef struct tape__node {
@@ -222,6 +226,20 @@ typedef struct tape__guest {
     void (*end)(tape *t, struct tape__guest *self);
 } tape__guest;
 
+/* A value that the host has read, and how far the tape was: what is recorded from there on may depend on it. */
+typedef struct tape__host_read {
+    const char *by; /* NULL: none */
+    const char *op;
+    const tape__layout *layout;
+    uint32_t slot, count;
+} tape__host_read;
+
+enum tape__replaying {
+    TAPE__REPLAY_NONE,
+    TAPE__REPLAY_OP,      /* forward() of an op of the table */
+    TAPE__REPLAY_CALLBACK /* a user's function */
+};
+
 struct tape {
     uint32_t count;      /* nodes in use */
     uint32_t capacity;   /* nodes that the allocated chunks hold */
@@ -266,6 +284,12 @@ struct tape {
     uint16_t wrong_op;   /* the checker's own test: this op's VJP ... */
     double wrong_factor; /* ... is multiplied by this; 0 when off */
     struct tape__trace *trace;
+    tape__host_read first_read, lowest_read; /* the earliest, and that of the oldest value */
+    uint32_t replayable_count;               /* a tape of so many nodes, ... */
+    uint64_t replayable_last;                /* ... the last of this generation, was found to be replayable */
+    uint32_t redrawn; /* > 0: at so many nodes random numbers were drawn a second time for a recorded gradient */
+    uint8_t replaying;
+    bool unsettled;     /* a replay has failed: values are of two runs */
     tape_status status; /* the first error */
     char message[256];
 };
@@ -284,6 +308,12 @@ TAPE__INLINE tape_tensor tape__handle(const tape *t, uint32_t slot)
 {
     tape_tensor x = {tape__at(t, slot)->generation, slot, 0};
     return x;
+}
+
+/* The node whose block x's data lies in; not for x that aliases a leaf. */
+TAPE__INLINE tape__node *tape__storage_owner(const tape__node *x)
+{
+    return (tape__node *)(void *)((unsigned char *)x->version - offsetof(tape__node, own_version));
 }
 
 /* A fresh node: generation set, all else the caller's. NULL (and an error) when memory is short. */
@@ -426,6 +456,9 @@ void tape__truncate(tape *t, uint32_t count);
 bool tape__truncate_keeping(tape *t, uint32_t count, tape_tensor *results, int n);
 
 void tape__empty_free_lists(tape *t);
+
+/* False, with an error, where a failed replay left values that do not fit together. */
+bool tape__settled(tape *t);
 
 /* What runs in a callback belongs to it: sweeps that it starts end at the node where it began, older nodes and marks
  * are out of its reach. Leaving drops its marks and puts the rest back as it was. */

@@ -159,7 +159,7 @@ static bool report(tape *t, const tape__step *step, const tape__traced *result, 
     r->operand_count = step->n;
     for (int i = 0; i < step->n && i < TAPE_TRACED_OPERANDS; i++)
         describe(&step->operands[i], elementwise, l, at, &r->operand[i]);
-    bool runs_now = step->pass == TAPE_TRACE_FORWARD;
+    bool runs_now = step->pass == TAPE_TRACE_FORWARD && !t->replaying;
     r->caller = runs_now ? tape__caller() : step->record < trace->callers ? trace->caller[step->record] : NULL;
     tape__caller_text(r->caller, r->symbol, sizeof r->symbol);
     write_message(r);
@@ -239,7 +239,7 @@ bool tape__trace_made(tape *t, const tape__op *op, tape__node *const *in, int n_
                       uint32_t slot, int n_out)
 {
     bool recorded = t->paused == 0, ok = true;
-    if (recorded)
+    if (recorded && !t->replaying)
         note_caller(t, slot);
     if (!may_be_blamed(t, op, params, n_params))
         return true;

@@ -79,7 +79,8 @@ struct tape_custom_op {
     tape_status (*vjp)(tape_custom_vjp *vjp); /* NULL: declared as not differentiable, nothing flows through */
     tape_status (*jvp)(tape_custom_jvp *jvp); /* NULL: made from the VJP, which must then be linear in gy */
     /* Called once for each record when it ends (reset, rewind), at once where nothing is recorded; not after a failed
-     * forward. For what attr owns outside the tape. May not call functions of tape. */
+     * forward. A replay calls it, too, before the forward runs again on the attr that tape_custom() was given. For what
+     * attr owns outside the tape. May not call functions of tape. */
     void (*release)(void *user, void *attr);
     void *user; /* the callbacks' own */
     /* Values that the derivatives do not read, which may therefore be written before the backward; bit i for input i.

@@ -65,10 +65,17 @@ void tape__ewise_vjp(tape__vjp *vjp);
 
 /* The VJP of every user-defined op, and what its descriptor says in flags of the table. */
 void tape__custom_vjp(tape__vjp *vjp);
+bool tape__custom_forward(tape__call *call);
 unsigned tape__custom_flags(const tape_custom_op *op);
 
 /* A user's op's own forward-mode rule: ty from tx. False after an error. */
 bool tape__custom_jvp(const tape__vjp *v, const tape_tensor *tx, tape_tensor *ty);
+
+/* The attributes of a user's op as its caller gave them: its forward may have changed its own copy. */
+static inline const void *tape__attr_as_given(const tape__extra *extra)
+{
+    return (const unsigned char *)extra->attr + ((extra->attr_size + 15) & ~(size_t)15);
+}
 
 /* A record's name and flags. */
 static inline const char *tape__record_name(const tape__node *y)
