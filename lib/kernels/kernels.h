@@ -54,6 +54,10 @@ typedef void tape__ewise_derivative_fn(size_t n, void *gx, const void *g, const 
 /* mask[i] = 0 or 1, one byte an element. */
 typedef void tape__ewise_mask_fn(size_t n, unsigned char *mask, const void *const *x);
 
+/* Copies whole units to a result that is too large to be found in a cache again: its memory need not be read before it
+   is written. `to` lies on a boundary of a unit. */
+typedef void tape__past_cache_fn(void *to, const void *from, size_t bytes);
+
 /* Indexed by row, input, dtype (TAPE_F32, TAPE_F64). */
 struct tape__ewise_kernels {
     tape__ewise_value_fn *value[TAPE__EW_COUNT][2];
@@ -70,6 +74,7 @@ struct tape__kernels {
     const struct tape__reduce_kernels *reduce;   /* kernels/reduce.h */
     const struct tape__softmax_kernels *softmax; /* kernels/softmax.h */
     const struct tape__norm_kernels *norm;       /* kernels/norm.h */
+    tape__past_cache_fn *past_cache;
 };
 
 extern const struct tape__kernels tape__kernels_generic, tape__kernels_sse2, tape__kernels_avx2, tape__kernels_avx512;

@@ -10,6 +10,7 @@ extern const struct tape__gemm_kernels TAPE__ISA_SYM(tape__gemm);
 extern const struct tape__reduce_kernels TAPE__ISA_SYM(tape__reduce);
 extern const struct tape__softmax_kernels TAPE__ISA_SYM(tape__softmax);
 extern const struct tape__norm_kernels TAPE__ISA_SYM(tape__norm);
+extern tape__past_cache_fn TAPE__ISA_SYM(tape__past_cache);
 
 const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
     .isa = TEXT(TAPE__ISA),
@@ -23,4 +24,5 @@ const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
     .reduce = &TAPE__ISA_SYM(tape__reduce),
     .softmax = &TAPE__ISA_SYM(tape__softmax),
     .norm = &TAPE__ISA_SYM(tape__norm),
+    .past_cache = TAPE__ISA_SYM(tape__past_cache),
 };

@@ -16,7 +16,9 @@ enum {
     ROW_TASKS = 16,     /* rows from which threads share them by rows */
     CHUNK = 16384,      /* elements a thread takes at a time */
     SERIAL = 2 * CHUNK, /* below this many elements, threads cost more than they bring */
-    FEW = 16            /* up to here a loop of moves costs less than a call of memcpy */
+    PAST_CACHE_BYTES = 8 << 20,
+    PAST_CACHE_BLOCK = 512, /* short: the processor then works out the next one while it stores the last */
+    FEW = 16                /* up to here a loop of moves costs less than a call of memcpy */
 };
 
 enum reading {
@@ -41,6 +43,7 @@ struct loop {
     tape__ewise_value_fn *add; /* if the result is accumulated */
     const double *params;
     char *result;
+    tape__past_cache_fn *past_cache; /* the result is too large to be found in a cache again; else NULL */
     size_t item, result_item;
     int64_t unit; /* elements of a unit: a power of two */
     int64_t count;
@@ -190,12 +193,14 @@ static void run_block(const struct loop *loop, struct buffer *buffers, int64_t b
             pad(loop, &buffers[k], n);
     }
     char *result = loop->result + begin * (int64_t)loop->result_item, *scratch = buffers[OPERANDS].bytes;
-    if (!part && !loop->add) {
+    if (!part && !loop->add && !loop->past_cache) {
         call(loop, (size_t)n, result, data);
         return;
     }
     call(loop, (size_t)n, scratch, data);
-    if (!loop->add) {
+    if (!part && !loop->add) {
+        loop->past_cache(result, scratch, (size_t)n * loop->result_item);
+    } else if (!loop->add) {
         copy_run(result, scratch, n, loop->result_item, 1);
     } else if (!part) {
         loop->add((size_t)n, result, (const void *const[]){result, scratch}, NULL);
@@ -212,8 +217,8 @@ static void run_range(const struct loop *loop, int64_t begin, int64_t end)
 {
     struct buffer buffers[OPERANDS + 1];
     const int64_t part = (end - begin) & (loop->unit - 1);
-    int64_t block = BLOCK_BYTES / TAPE__UNIT_BYTES * loop->unit;
-    bool buffered = loop->add != NULL;
+    int64_t block = (loop->past_cache ? PAST_CACHE_BLOCK : BLOCK_BYTES) / TAPE__UNIT_BYTES * loop->unit;
+    bool buffered = loop->add || loop->past_cache;
     for (int k = 0; k < OPERANDS; k++) {
         const struct operand *x = &loop->operand[k];
         buffered |= x->reading == SPLAT || x->reading == GATHER;
@@ -230,6 +235,8 @@ static void run_range(const struct loop *loop, int64_t begin, int64_t end)
     }
     if (part)
         run_block(loop, buffers, begin, part, true);
+    if (loop->past_cache)
+        loop->past_cache(loop->result, NULL, 0);
 }
 
 static void run_chunk(void *arg, int64_t i)
@@ -358,7 +365,8 @@ static bool run_by_rows(const struct loop *loop, const struct tape__parallel *p)
     return true;
 }
 
-static void run(struct loop *loop, int rank, const int64_t *size, const struct tape__parallel *p)
+static void run(struct loop *loop, const struct tape__kernels *kernels, int rank, const int64_t *size,
+                const struct tape__parallel *p)
 {
     struct operand *gathered[OPERANDS];
     int n = 0;
@@ -373,8 +381,11 @@ static void run(struct loop *loop, int rank, const int64_t *size, const struct t
         if (run_by_rows(loop, threads))
             return;
     }
+    bool large = loop->count * (int64_t)loop->result_item >= PAST_CACHE_BYTES;
+    if (large && !loop->add && loop->result_item == loop->item && (uintptr_t)loop->result % TAPE__UNIT_BYTES == 0)
+        loop->past_cache = kernels->past_cache;
     if (threads)
-        tape__parallel_for(p, (loop->count + CHUNK - 1) / CHUNK, run_chunk, loop);
+        tape__parallel_for(threads, (loop->count + CHUNK - 1) / CHUNK, run_chunk, loop);
     else
         run_range(loop, 0, loop->count);
 }
@@ -388,6 +399,7 @@ static void start(struct loop *loop, int rank, const int64_t *size, void *result
     loop->derivative = NULL;
     loop->mask = NULL;
     loop->add = NULL;
+    loop->past_cache = NULL;
     loop->params = NULL;
     loop->result = result;
     loop->item = loop->result_item = item;
@@ -501,7 +513,7 @@ void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__p
     loop.value = kernels->ewise->value[ew][dtype];
     loop.params = params;
     add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
-    run(&loop, rank, size, p);
+    run(&loop, kernels, rank, size, p);
 }
 
 void tape__ewise_derivative(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int i,
@@ -532,7 +544,7 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
         loop.operand[OUTPUT].reading = DIRECT;
     }
     add_operand(&loop, rank, size, ADJOINT, g, item, g_stride);
-    run(&loop, rank, size, p);
+    run(&loop, kernels, rank, size, p);
 }
 
 void tape__ewise_mask(const struct tape__kernels *kernels, const struct tape__parallel *p, int ewm, int dtype, int rank,
@@ -544,5 +556,5 @@ void tape__ewise_mask(const struct tape__kernels *kernels, const struct tape__pa
     loop.mask = real ? kernels->ewise->mask[ewm][dtype] : tape__ewise_mask_int(ewm, dtype);
     loop.result_item = 1;
     add_inputs(&loop, tape__ewise_mask_inputs(ewm), rank, size, x, x_stride, false);
-    run(&loop, rank, size, p);
+    run(&loop, kernels, rank, size, p);
 }
