@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "kernels/any/ewise_driver.h"
+#include "op_index.h"
 
-#define POOL_BLOCK 64
+#define IN_PLACE ((size_t)1 << 16) /* bytes of a leaf's adjoint from which a copy costs more than a claim */
 
 static bool out_of_memory(tape *t, const tape__layout *layout)
 {
@@ -30,7 +31,7 @@ tape__adjoint *tape__adjoint_wrap(tape *t, void *data, const tape__layout *layou
         out_of_memory(t, layout);
         return NULL;
     }
-    *adjoint = (tape__adjoint){data, layout, block, bytes, owner, 1};
+    *adjoint = (tape__adjoint){data, layout, block, bytes, owner, 1, NULL, NULL, false};
     if (owner)
         owner->refs++;
     return adjoint;
@@ -56,6 +57,8 @@ void tape__adjoint_release(tape *t, tape__adjoint *adjoint)
         tape__adjoint *owner = adjoint->owner;
         if (adjoint->block)
             tape__arena_put(&t->arena, adjoint->block, adjoint->bytes);
+        if (adjoint->leaf)
+            tape__leaf_unclaim(adjoint->leaf);
         adjoint->owner = t->free_adjoints;
         t->free_adjoints = adjoint;
         adjoint = owner;
@@ -112,13 +115,48 @@ static void contribute_single(tape__node *x, const void *data)
 
 static bool is_exclusive(const tape__adjoint *adjoint)
 {
-    return adjoint->refs == 1 && adjoint->block && tape__is_dense(adjoint->layout);
+    return adjoint->refs == 1 && (adjoint->block || adjoint->leaf) && tape__is_dense(adjoint->layout);
+}
+
+/* An adjoint in the buffer of a leaf's gradient; NULL where that cannot be had. */
+static tape__adjoint *adjoint_in_place(tape *t, tape__node *x)
+{
+    tape__leaf *leaf = x->u.leaf;
+    const size_t bytes = (size_t)x->layout->numel * tape_dtype_size(x->dtype);
+    if (!t->claiming || x->op != TAPE__OP_LEAF || bytes < IN_PLACE || !tape__alias_alive(t, x) ||
+        leaf->dtype != x->dtype)
+        return NULL;
+    void *data = tape__leaf_claim(t, leaf);
+    if (!data)
+        return NULL;
+    tape__adjoint *adjoint = tape__adjoint_wrap(t, data, x->layout->dense, NULL, 0, NULL);
+    if (!adjoint) {
+        tape__leaf_unclaim(leaf);
+        return NULL;
+    }
+    adjoint->leaf = leaf;
+    adjoint->next_claim = t->claims;
+    t->claims = adjoint;
+    return adjoint;
+}
+
+bool tape__adjoint_lend(tape *t, tape__node *x, const void *data, const tape__layout *layout)
+{
+    tape__adjoint *adjoint = tape__adjoint_wrap(t, (void *)(uintptr_t)data, layout, NULL, 0, NULL);
+    if (!adjoint)
+        return false;
+    adjoint->lent = true;
+    x->adj.adjoint = adjoint;
+    x->flags |= TAPE__HAS_ADJOINT;
+    return true;
 }
 
 static bool contribute_first(tape *t, tape__node *x, const void *data, const tape__layout *layout,
                              tape__adjoint *holder)
 {
     tape__adjoint *mine;
+    if (holder && holder->lent)
+        holder = NULL;
     if (holder && holder->data == data && holder->layout == layout) {
         mine = holder;
         mine->refs++;
@@ -126,7 +164,9 @@ static bool contribute_first(tape *t, tape__node *x, const void *data, const tap
         tape__adjoint *owner = holder->block ? holder : holder->owner;
         mine = tape__adjoint_wrap(t, (void *)(uintptr_t)data, layout, NULL, 0, owner);
     } else {
-        mine = tape__adjoint_new(t, x->layout->dense, x->dtype);
+        mine = adjoint_in_place(t, x);
+        if (!mine)
+            mine = tape__adjoint_new(t, x->layout->dense, x->dtype);
         if (mine)
             tape__copy_dense(t, layout, x->dtype, data, mine->data);
     }
@@ -157,6 +197,23 @@ bool tape__contribute(tape *t, tape__node *x, const void *data, const tape__layo
     return true;
 }
 
+/* Without memory the error ends the sweep before anyone looks at the adjoint again. */
+void tape__adjoint_settle(tape *t)
+{
+    for (tape__adjoint *adjoint; (adjoint = t->claims) != NULL; t->claims = adjoint->next_claim) {
+        tape__leaf *leaf = adjoint->leaf;
+        adjoint->bytes = leaf->bytes;
+        adjoint->block = tape__arena_get(&t->arena, adjoint->bytes);
+        if (adjoint->block)
+            memcpy(adjoint->block, adjoint->data, adjoint->bytes);
+        else
+            out_of_memory(t, adjoint->layout);
+        adjoint->data = adjoint->block;
+        adjoint->leaf = NULL;
+        tape__leaf_unclaim(leaf);
+    }
+}
+
 void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate)
 {
     *accumulate = x->flags & TAPE__HAS_ADJOINT;
@@ -166,7 +223,9 @@ void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate)
     }
     if (*accumulate && is_exclusive(x->adj.adjoint))
         return x->adj.adjoint->data;
-    tape__adjoint *mine = tape__adjoint_new(t, x->layout->dense, x->dtype);
+    tape__adjoint *mine = *accumulate ? NULL : adjoint_in_place(t, x);
+    if (!mine)
+        mine = tape__adjoint_new(t, x->layout->dense, x->dtype);
     if (!mine)
         return NULL;
     if (*accumulate) {

@@ -3,7 +3,8 @@
  *
  * The adjoint of a one-element node lives in the node (adj.f64 or adj.f32). Any other is a struct that nodes share by
  * counting: the VJP of add hands its own adjoint on, a reshape hands on a view of it. Only an adjoint that nobody
- * shares, dense and with a block of its own, is added to in place.
+ * shares, dense and with a block of its own, is added to in place. A large leaf's adjoint that a kernel writes is
+ * written where it is to end: into the buffer of the gradient, which is absent until the commit.
  */
 #ifndef TAPE__ADJOINT_H
 #define TAPE__ADJOINT_H
@@ -17,6 +18,9 @@ typedef struct tape__adjoint {
     size_t bytes;                /* of the block */
     struct tape__adjoint *owner; /* a view's: whose block it looks into; the free list's link */
     uint32_t refs;
+    tape__leaf *leaf;                 /* whose gradient's buffer `data` is; NULL for any other memory */
+    struct tape__adjoint *next_claim; /* the next one of these */
+    bool lent;                        /* the caller's memory: whoever keeps it beyond this visit makes a copy */
 } tape__adjoint;
 
 static inline bool tape__is_single(const tape__node *node)
@@ -43,6 +47,12 @@ void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate);
 
 /* x's adjoint as a struct with a reference of its own, made from the node's value for a one-element x. */
 tape__adjoint *tape__adjoint_of(tape *t, const tape__node *x);
+
+/* Make the caller's cotangent, which lives until the visit to x, the adjoint that x does not have yet. */
+bool tape__adjoint_lend(tape *t, tape__node *x, const void *data, const tape__layout *layout);
+
+/* Adjoints of leaves that were written into the gradients' buffers move to blocks of their own. */
+void tape__adjoint_settle(tape *t);
 
 /* x's adjoint is used up. */
 void tape__adjoint_drop(tape *t, tape__node *x);

@@ -71,10 +71,16 @@ static void commit_leaf(tape *t, tape__node *x)
     bool single = tape__is_single(x);
     const void *data = single ? (const void *)&x->adj : x->adj.adjoint->data;
     const tape__layout *layout = single ? x->layout : x->adj.adjoint->layout, *dense = x->layout->dense;
-    tape__leaf_lock(leaf);
+    const bool in_place = !single && x->adj.adjoint->leaf;
+    if (in_place)
+        tape__leaf_lock(leaf);
+    else
+        tape__leaf_lock_gradient(leaf);
     tape__leaf *gradient = leaf->gradient;
     gradient->version++;
-    if (x->dtype != leaf->dtype) { /* promoted to f64 by the checker */
+    if (in_place) {
+        assert(data == gradient->data);
+    } else if (x->dtype != leaf->dtype) { /* promoted to f64 by the checker */
         tape__cast(tape__threads_of(t), dense->rank, dense->size, x->dtype, data, layout->stride, leaf->dtype,
                    gradient->data);
     } else {
@@ -106,6 +112,7 @@ bool tape__sweep_finish(tape__sweep *s, bool ok)
     uint64_t timed = tape__profile_enter_sweep(t), start = tape__span_begin(t);
     ok = ok && prepare_commit(s);
     finish_leaves(s, ok);
+    t->claims = NULL;
     tape__span_end(t, start, TAPE__OP_NONE, "commit", ok ? &(tape__span_nodes){.n_out = 0} : NULL);
     tape__profile_leave_sweep(t, timed);
     tape__note_peak(t);
@@ -129,7 +136,10 @@ static tape_status backward(tape_tensor y, tape_tensor cotangent, bool consume)
         return t->status;
     }
     tape__sweep s = {.t = t, .to_leaves = true, .consume = consume, .kept = slot, .leaves = TAPE__NO_SLOT};
+    t->settle = tape__adjoint_settle;
+    t->claiming = true;
     bool ok = tape__sweep_seed(&s, slot, cotangent) && tape__sweep_run(&s, slot);
+    t->claiming = false;
     tape__sweep_finish(&s, ok);
     return t->status;
 }

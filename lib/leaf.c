@@ -1,6 +1,7 @@
 /* The process-wide registry of leaves and what a handle resolves to. Does not know who writes into a leaf, nor why. */
 #include <assert.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,6 +104,8 @@ static tape__leaf *new_leaf(tape_dtype dtype, const tape__layout *layout,
     leaf->is_gradient = leaf->has_gradient = false;
     leaf->gradient = NULL;
     leaf->hook = NULL;
+    atomic_store_explicit(&leaf->claimed, NULL, memory_order_relaxed);
+    atomic_store_explicit(&leaf->user, 0, memory_order_relaxed);
     atomic_store_explicit(&leaf->requires_grad, 0, memory_order_relaxed);
     atomic_store_explicit(&leaf->generation, tape__leaf_generation(), memory_order_release);
     return leaf;
@@ -217,6 +220,53 @@ bool tape__leaf_gradient_buffer(tape__leaf *leaf)
     return true;
 }
 
+/* ---- a sweep's use of the gradient's buffer ---------------------------------------------------------------------- */
+
+static void note_user(tape *t, tape__leaf *leaf)
+{
+    const uintptr_t mine = (uintptr_t)t, several = 1;
+    uintptr_t known = atomic_load_explicit(&leaf->user, memory_order_relaxed);
+    if (known == mine || known == several)
+        return;
+    known = 0;
+    if (!atomic_compare_exchange_strong(&leaf->user, &known, mine) && known != mine && known != several)
+        atomic_store(&leaf->user, several);
+}
+
+void *tape__leaf_claim(tape *t, tape__leaf *leaf)
+{
+    if (!tape__leaf_gradient_buffer(leaf))
+        return NULL;
+    tape__leaf *gradient = leaf->gradient;
+    if (tape__find_leaf(t, tape__leaf_handle(gradient)) != TAPE__NO_SLOT)
+        return NULL;
+    tape__leaf_lock(leaf);
+    bool free = !leaf->has_gradient && !leaf->hook && !atomic_load(&leaf->claimed) &&
+                atomic_load(&leaf->user) == (uintptr_t)t && leaf->dtype == gradient->dtype;
+    if (free) {
+        atomic_store(&leaf->claimed, t);
+        gradient->version++;
+    }
+    tape__leaf_unlock(leaf);
+    return free ? gradient->data : NULL;
+}
+
+void tape__leaf_unclaim(tape__leaf *leaf)
+{
+    atomic_store_explicit(&leaf->claimed, NULL, memory_order_release);
+}
+
+/* Whoever waits here used the leaf after the other had claimed it, so that two tapes never wait for each other. */
+void tape__leaf_lock_gradient(tape__leaf *leaf)
+{
+    tape__leaf_lock(leaf);
+    while (TAPE__UNLIKELY(atomic_load_explicit(&leaf->claimed, memory_order_acquire) != NULL)) {
+        tape__leaf_unlock(leaf);
+        sched_yield();
+        tape__leaf_lock(leaf);
+    }
+}
+
 void tape__leaves_shutdown(void)
 {
     pthread_mutex_lock(&registry_lock);
@@ -282,6 +332,7 @@ static TAPE__NOINLINE uint32_t make_proxy(tape *t, tape__leaf *leaf, uint64_t ge
     }
     if (proxy->generation != generation)
         proxy->node[0] = proxy->node[1] = TAPE__NO_SLOT;
+    note_user(t, leaf);
     bool wants = atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed);
     uint32_t slot;
     tape__node *node = tape__new_node(t, &slot);

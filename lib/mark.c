@@ -127,7 +127,11 @@ tape_status tape_mark_drop(tape_position position)
 
 tape__callback tape__enter_callback(tape *t)
 {
-    tape__callback outer = {t->callback_floor, t->callback_marks, t->paused, t->composite_depth, t->op_name};
+    tape__callback outer = {t->claiming, t->callback_floor,  t->callback_marks,
+                            t->paused,   t->composite_depth, t->op_name};
+    if (t->claims)
+        t->settle(t);
+    t->claiming = false;
     t->callback_floor = t->count;
     t->callback_marks = t->mark_count;
     t->callback_depth++;
@@ -137,6 +141,7 @@ tape__callback tape__enter_callback(tape *t)
 void tape__leave_callback(tape *t, tape__callback outer)
 {
     drop_marks(t, t->callback_marks);
+    t->claiming = outer.claiming;
     t->callback_floor = outer.floor;
     t->callback_marks = outer.marks;
     t->callback_depth--;

@@ -75,6 +75,8 @@ bool tape__sweep_add(tape__sweep *s, uint32_t slot, tape_tensor g)
                            tape_dtype_name(x->dtype));
     if (s->record)
         return add_recorded(s, x, g);
+    if (s->lending && !tape__is_single(x))
+        return tape__adjoint_lend(t, x, from->data, from->layout);
     bool failed = false;
     tape__adjoint *holder = tape__is_single(x) ? NULL : holder_of(t, from, &failed);
     return !failed && tape__contribute(t, x, from->data, from->layout, holder);
@@ -86,7 +88,10 @@ bool tape__sweep_seed(tape__sweep *s, uint32_t y, tape_tensor cotangent)
     tape__node *node = tape__at(t, y);
     if (!tape_is_none(cotangent)) {
         tape__new_generation(t); /* the cotangent stays the caller's: its block must not be taken over */
-        return tape__sweep_add(s, y, cotangent);
+        s->lending = s->to_leaves && node->op > TAPE__OP_OUTPUT && node->op != TAPE__OP_CUSTOM;
+        bool ok = tape__sweep_add(s, y, cotangent);
+        s->lending = false;
+        return ok;
     }
     if (!tape__is_single(node))
         return tape__error(t, TAPE_ERROR_SHAPE, "needs a cotangent: y has shape %s, not one element",

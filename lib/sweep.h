@@ -22,6 +22,7 @@ typedef struct tape__sweep {
     uint32_t floor; /* records below belong to the world outside the running callback */
     bool record;    /* create_graph */
     bool to_leaves; /* tape_backward(): every leaf with gradient is a target */
+    bool lending;   /* what is added next is the caller's cotangent, of a record without callbacks */
     tape__target *targets;
     int target_count;
     bool consume; /* values end on the way, but that of `kept` */

@@ -171,7 +171,9 @@ typedef struct tape__leaf {
     _Atomic uint8_t requires_grad;
     bool is_gradient; /* belongs to another leaf */
     bool has_gradient;
-    atomic_flag lock; /* guards the gradient's commit */
+    atomic_flag lock;               /* guards the gradient's commit */
+    _Atomic(struct tape *) claimed; /* the tape whose running sweep writes into the absent gradient's buffer */
+    _Atomic uintptr_t user;         /* the one tape that has used the leaf: 0 for none, 1 for several */
     struct tape__leaf *gradient;
     struct tape__leaf *next_free;
     tape_gradient_hook *hook;
@@ -280,9 +282,12 @@ struct tape {
     struct tape__profile *profile; /* NULL before the first start */
     tape__guest *guest;
     tape__sink sink;
-    int promote;         /* the checker's f64 mode */
-    uint16_t wrong_op;   /* the checker's own test: this op's VJP ... */
-    double wrong_factor; /* ... is multiplied by this; 0 when off */
+    bool claiming;                /* a sweep to leaves runs: it may write into their gradients' buffers */
+    struct tape__adjoint *claims; /* those that it has written there */
+    void (*settle)(tape *owner);  /* moves them out of the buffers, before code of the user runs */
+    int promote;                  /* the checker's f64 mode */
+    uint16_t wrong_op;            /* the checker's own test: this op's VJP ... */
+    double wrong_factor;          /* ... is multiplied by this; 0 when off */
     struct tape__trace *trace;
     tape__host_read first_read, lowest_read; /* the earliest, and that of the oldest value */
     uint32_t replayable_count;               /* a tape of so many nodes, ... */
@@ -351,6 +356,14 @@ static inline void tape__leaf_unlock(tape__leaf *leaf)
 
 /* Make the buffer of the leaf's gradient if it has none yet. False when memory is short. */
 bool tape__leaf_gradient_buffer(tape__leaf *leaf);
+
+/* The buffer of the leaf's gradient for a sweep of `t` to write into before it commits, which nobody can then read;
+ * NULL where another tape or a record of this one may want it. Given back by tape__leaf_unclaim(). */
+void *tape__leaf_claim(tape *t, tape__leaf *leaf);
+void tape__leaf_unclaim(tape__leaf *leaf);
+
+/* The lock, once no other tape's sweep writes into the gradient's buffer. */
+void tape__leaf_lock_gradient(tape__leaf *leaf);
 
 /* True while the leaf whose memory this node aliases is alive. */
 bool tape__alias_alive(const tape *t, const tape__node *node);
@@ -463,6 +476,7 @@ bool tape__settled(tape *t);
 /* What runs in a callback belongs to it: sweeps that it starts end at the node where it began, older nodes and marks
  * are out of its reach. Leaving drops its marks and puts the rest back as it was. */
 typedef struct tape__callback {
+    bool claiming;
     uint32_t floor, marks;
     int paused, composite_depth;
     const char *op_name;
