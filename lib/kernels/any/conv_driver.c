@@ -245,15 +245,24 @@ static void pack_weights(const struct plan *p, const char *w, char *out)
         }
 }
 
+/* n times the item at `x`, `step` items apart or, with `each`, the n items from there on. The compiler knows each size,
+   so that nothing is called for a single item. */
+static void put_items(char *to, int64_t step, const char *x, bool each, int64_t n, int64_t item)
+{
+    if (item == sizeof(float))
+        for (int64_t i = 0; i < n; i++, x += each ? sizeof(float) : 0)
+            memcpy(to + i * step * (int64_t)sizeof(float), x, sizeof(float));
+    else
+        for (int64_t i = 0; i < n; i++, x += each ? sizeof(double) : 0)
+            memcpy(to + i * step * (int64_t)sizeof(double), x, sizeof(double));
+}
+
 /* m rows of `bias`, or of zeros. */
 static void fill_rows(int64_t item, int64_t m, const char *bias, char *c, int64_t c_row, int64_t columns)
 {
     const double zero = 0;
-    for (int64_t i = 0; i < m; i++) {
-        const char *x = bias ? bias + i * item : (const char *)&zero;
-        for (int64_t j = 0; j < columns; j++)
-            memcpy(c + i * c_row + j * item, x, (size_t)item);
-    }
+    for (int64_t i = 0; i < m; i++)
+        put_items(c + i * c_row, 1, bias ? bias + i * item : (const char *)&zero, false, columns, item);
 }
 
 /* A tile of results to where they belong. */
@@ -268,8 +277,8 @@ static void scatter(const struct plan *p, const tape__window_block *b, const cha
             at += (p->residue[0] + b->from[0] * s[0]) * size[1] * size[2];
             at += (p->residue[1] + (b->from[1] + r % b->count[1]) * s[1]) * size[2];
             at += p->residue[2] + b->from[2] * s[2];
-            for (int64_t q = 0; q < run; q++, from += p->item)
-                memcpy(out + (at + q * s[2]) * p->item, from, (size_t)p->item);
+            put_items(out + at * p->item, s[2], from, true, run, p->item);
+            from += run * p->item;
         }
     }
 }
