@@ -26,6 +26,10 @@ void bench_filter_for(const char *workload, char *out, size_t size);
  * whose name ends in "check" is what was computed: a peer's must agree with it. */
 void bench_report(const char *workload, const char *metric, double value, const char *unit);
 
+/* Keep a figure for the page, and write the page: false with tape's status on failure. */
+void bench_html_note(const char *name, double value, const char *unit);
+bool bench_html_write(const char *path, int threads);
+
 /* A workload looks at what it has computed, so that it cannot time nonsense: false, and a failing exit, unless ok. */
 bool bench_check(bool ok, const char *workload, const char *what);
 

@@ -32,6 +32,7 @@ static const struct workload {
 
 static struct {
     FILE *json;
+    const char *html;
     bool any;
     bool peers;
     int threads;
@@ -46,6 +47,7 @@ void bench_report(const char *workload, const char *metric, double value, const 
         return;
     printf("%s %.4g %s\n", name, value, unit);
     fflush(stdout);
+    bench_html_note(name, value, unit);
     if (options.json) {
         fprintf(options.json, "%s\n  \"%s\": {\"value\": %.9g, \"unit\": \"%s\"}", options.any ? "," : "", name, value,
                 unit);
@@ -62,12 +64,14 @@ bool bench_check(bool ok, const char *workload, const char *what)
     return ok;
 }
 
-static const char usage[] = "usage: tape-bench [--filter REGEX] [--threads N] [--peers] [--json FILE] [--list]\n"
+static const char usage[] = "usage: tape-bench [--filter REGEX] [--threads N] [--peers] [--json FILE] [--html FILE]\n"
+                            "                  [--list]\n"
                             "Runs the workloads and prints one line a figure: workload.metric value unit.\n"
                             "  --filter REGEX  only metrics whose full name the extended regular expression matches\n"
                             "  --threads N     threads that tape may use (default 1)\n"
                             "  --peers         run the peers that were found too, in turns, and print ratios\n"
                             "  --json FILE     where the same figures go as JSON (default: beside the program)\n"
+                            "  --html FILE     a page of pictures: ratios, curves over sizes, the roofline\n"
                             "  --list          print the names of the workloads\n";
 
 static int fail(const char *format, const char *what)
@@ -95,7 +99,8 @@ static int parse(int argc, char **argv)
             options.peers = true;
             continue;
         }
-        if (strcmp(option, "--filter") && strcmp(option, "--threads") && strcmp(option, "--json"))
+        if (strcmp(option, "--filter") && strcmp(option, "--threads") && strcmp(option, "--json") &&
+            strcmp(option, "--html"))
             return fail("unknown option %s", option);
         if (!value)
             return fail("%s needs a value", option);
@@ -109,6 +114,8 @@ static int parse(int argc, char **argv)
             if (*end || end == value || n < 1 || n > 256 || tape_threads((int)n) != TAPE_OK)
                 return fail("--threads %s: not a number from 1 to 256", value);
             options.threads = (int)n;
+        } else if (strcmp(option, "--html") == 0) {
+            options.html = value;
         } else if (!(options.json = fopen(value, "w"))) {
             fprintf(stderr, "tape-bench: %s: %s\n", value, strerror(errno));
             return 1;
@@ -140,6 +147,8 @@ int main(int argc, char **argv)
             workloads[w].run();
         else if (bench_wants(workloads[w].name))
             options.wrong |= !compare(argv[0], workloads[w].name);
+    if (options.html)
+        bench_html_write(options.html, options.threads);
     if (tape_last_status() != TAPE_OK) {
         fprintf(stderr, "tape-bench: %s\n", tape_message());
         status = 1;

@@ -29,7 +29,8 @@ endif()
 
 if(TAPE_BUILD_BENCH)
   file(GLOB sources CONFIGURE_DEPENDS bench/*.c)
-  tape_program(tape-bench ${sources})
+  set(drawing tools/cli/page.c tools/cli/svg.c tools/cli/svg_bars.c tools/cli/text.c)
+  tape_program(tape-bench ${sources} ${drawing})
   # What w11_footprint weighs: a small program, and the library in both kinds whichever is being built.
   tape_program(tape-bench-one bench/programs/one_gradient.c)
   tape_library(tape-bench-static STATIC)

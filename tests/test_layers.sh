@@ -30,5 +30,7 @@ planted lib/kernels/planted.c '"../tape.h"' 'kernels includes lib/tape.h of the 
 planted lib/planted.c '"base.h"' 'kit includes lib/base.h, private to base'
 planted tools/cli/planted.c '<shape.h>' 'program includes lib/shape.h, private to shape'
 planted bench/planted.c '"../lib/tape.h"' 'bench includes lib/tape.h, private to tape'
+planted bench/planted.c '"../tools/cli/model.h"' 'bench includes tools/cli/model.h, private to program'
+planted tools/cli/text.h '"model.h"' 'drawing includes tools/cli/model.h, private to program'
 planted include/tape/tape.h '"../../lib/base.h"' 'a public header includes lib/base.h'
 planted tools/planted.c '<stdio.h>' 'in no layer of tools/layers'

@@ -63,6 +63,8 @@ static axis horizontal_axis(const svg_chart *chart)
     axis a = {1, (double)chart->count, false};
     if (chart->x && chart->count > 0)
         a.low = chart->x[0], a.high = chart->x[(chart->count - 1) * chart->x_stride];
+    if (chart->tick_values && a.low > 0)
+        return (axis){log10(a.low), log10(a.high), true};
     return chart->logarithmic_x ? round_axis(a.low, a.high, true) : a;
 }
 
@@ -116,7 +118,10 @@ static void add_horizontal_ticks(text *t, const svg_chart *chart, const axis *a)
     double range = a->high - a->low, step = range > 0 ? fmax(1, round_step(range, TICKS)) : 1;
     if (a->logarithmic)
         step = fmax(1, ceil(range / (2 * TICKS)));
-    for (double tick = a->low; tick <= a->high;) {
+    for (int64_t i = 0; i < chart->count && chart->tick_values; i++)
+        text_add(t, "<text class=middle x=%.1f y=%d>%.0f</text>", x_at(chart, a, i), HEIGHT - BOTTOM + 18,
+                 chart->x[i * chart->x_stride]);
+    for (double tick = a->low; tick <= a->high && !chart->tick_values;) {
         add_horizontal_tick(t, a, tick);
         tick = a->logarithmic ? tick + step : (floor(tick / step + 1.0 / 3) + 1) * step;
     }
@@ -129,7 +134,10 @@ static void add_dots(text *t, const svg_chart *chart, const axis *across, const 
         double v = value_at(chart, c, i);
         if (isfinite(v))
             text_add(t, "<circle class=%s cx=%.1f cy=%.1f r=%d />", chart->curve[c].css, x_at(chart, across, i),
-                     y_of(up, v), chart->count == 1 ? 4 : 2);
+                     y_of(up, v),
+                     chart->count == 1        ? 4
+                     : chart->points >> c & 1 ? 3
+                                              : 2);
     }
 }
 
@@ -137,6 +145,10 @@ static void add_curve(text *t, const svg_chart *chart, const axis *across, const
 {
     int64_t skip = (chart->count + MOST_POINTS - 1) / MOST_POINTS;
     bool pen_down = false;
+    if (chart->points >> c & 1) {
+        add_dots(t, chart, across, up, c);
+        return;
+    }
     text_add(t, "<path class=%s d=\"", chart->curve[c].css);
     for (int64_t i = 0; i < chart->count;
          i = i + skip < chart->count || i == chart->count - 1 ? i + skip : chart->count - 1) {
@@ -147,7 +159,7 @@ static void add_curve(text *t, const svg_chart *chart, const axis *across, const
         pen_down = finite;
     }
     text_add(t, "\"/>");
-    if (chart->dots || chart->count == 1)
+    if ((chart->dots || chart->count == 1) && !(chart->lines >> c & 1))
         add_dots(t, chart, across, up, c);
 }
 
@@ -183,6 +195,8 @@ void svg_chart_add(text *t, const svg_chart *chart)
     text_add(t, "<svg role=img aria-label=\"%s\" viewBox=\"0 0 %d %d\"><title>%s</title>", chart->title, WIDTH, HEIGHT,
              chart->title);
     text_add(t, "<text class=title x=%d y=18>%s</text>", LEFT, chart->title);
+    if (chart->y_label)
+        text_add(t, "<text x=%d y=18>%s</text>", WIDTH - RIGHT + 8, chart->y_label);
     add_vertical_ticks(t, chart, &up);
     add_horizontal_ticks(t, chart, &across);
     for (int c = 0; c < chart->curves; c++)
