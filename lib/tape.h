@@ -31,12 +31,13 @@ enum tape__op_flags {
     TAPE__SAVES_OUTPUT = 256, /* ... of its outputs */
     TAPE__RANDOM = 512,       /* draws from the tape's generator */
     TAPE__TAKES_ANY = 15360,  /* a general op of as many tensors as its caller has */
-    TAPE__FILLS = 16384       /* puts a number of its attributes, which may be infinite, into its result */
+    TAPE__FILLS = 16384,      /* puts a number of its attributes, which may be infinite, into its result */
+    TAPE__SAVES_4 = 32768
 };
 /* A general op of n tensors, optional ones included; one that does not say takes 1. */
 #define TAPE__TAKES(n) (((unsigned)(n) + 1) << 10)
-#define TAPE__SAVES(i) ((unsigned)TAPE__SAVES_0 << (i))
-#define TAPE__SAVED_INPUTS 4 /* inputs beyond these are never read by a VJP */
+#define TAPE__SAVES(i) ((i) < 4 ? (unsigned)TAPE__SAVES_0 << (i) : (unsigned)TAPE__SAVES_4)
+#define TAPE__SAVED_INPUTS 5 /* inputs beyond these are never read by a VJP */
 
 /* A row of the table, expanded. The names of the fields are the columns of ops.def. */
 typedef struct tape__op {
@@ -81,7 +82,8 @@ struct tape__vjp {
     const tape_tensor *x, *y, *gy;
     tape_tensor *gx;
     const bool *needs;
-    void (*into)(tape__vjp *vjp, int i); /* of a plain sweep: see tape__into() */
+    void (*into)(tape__vjp *vjp, int i);                       /* of a plain sweep: see tape__into() */
+    void *(*adjoint)(tape__vjp *vjp, int i, bool *accumulate); /* see tape__adjoint_data() */
     void *sweep;
     const void *custom; /* of a TAPE__OP_CUSTOM */
     bool create_graph;
@@ -95,6 +97,15 @@ static inline void tape__into(tape__vjp *vjp, int i)
 {
     if (vjp->into)
         vjp->into(vjp, i);
+}
+
+/*
+ * In a plain sweep, x[i]'s adjoint, dense, for the VJP to store its contribution to or (*accumulate) to add it to;
+ * gx[i] then stays TAPE_NONE. NULL where the contribution must go by way of gx[i], and after an error.
+ */
+static inline void *tape__adjoint_data(tape__vjp *vjp, int i, bool *accumulate)
+{
+    return vjp->adjoint ? vjp->adjoint(vjp, i, accumulate) : NULL;
 }
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */

@@ -161,6 +161,15 @@ static void sink_into(tape__vjp *vjp, int i)
     v->sunk = i;
 }
 
+/* tape__adjoint_data() of a plain sweep. */
+static void *adjoint_data(tape__vjp *vjp, int i, bool *accumulate)
+{
+    visit *v = vjp->sweep;
+    tape *t = vjp->t;
+    bool wrong = t->wrong_factor != 0 && t->wrong_op == v->y->op;
+    return wrong ? NULL : tape__adjoint_target(t, tape__at(t, v->in[i]), accumulate);
+}
+
 static bool run_vjp(visit *v)
 {
     tape *t = v->s->t;
@@ -181,6 +190,7 @@ static bool run_vjp(visit *v)
                      .gx = v->gx,
                      .needs = v->needs,
                      .into = v->s->record ? NULL : sink_into,
+                     .adjoint = v->s->record ? NULL : adjoint_data,
                      .sweep = v,
                      .custom = v->y->op == TAPE__OP_CUSTOM ? v->y->u.extra->custom : NULL,
                      .create_graph = v->s->record};

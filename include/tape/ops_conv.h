@@ -103,6 +103,35 @@ typedef struct tape_rope_options {
  * NULL. d: turned back. (Su et al., 2021.) */
 TAPE_API tape_tensor tape_rope(tape_tensor x, const tape_rope_options *options);
 
+/*
+ * ---- recurrent layers -----------------------------------------------------------------------------------------------
+ *
+ * A step takes x [B, in] and the state before it, h and for an LSTM c, both [B, H]. Weights and gates are in PyTorch's
+ * order: weight_ih [4H, in], weight_hh [4H, H] and biases [4H] (each may be TAPE_NONE) with H rows for each of i, f, g,
+ * o; for a GRU 3H for r, z, n. All f32 or all f64. TAPE_ERROR_SHAPE for shapes that do not fit. d: as of the formulas;
+ * with create_graph it is recorded out of elementary ops.
+ */
+
+/* With a = weight_ih x + bias_ih + weight_hh h + bias_hh, cut into four: i = sigmoid(a_i), f = sigmoid(a_f),
+ * g = tanh(a_g), o = sigmoid(a_o); the new c = f c + i g, which goes to `c_next` unless that is NULL; gives the new h =
+ * o tanh(c). (Hochreiter and Schmidhuber, 1997; Gers et al., 2000.) */
+TAPE_API tape_tensor tape_lstm_cell(tape_tensor x, tape_tensor h, tape_tensor c, tape_tensor weight_ih,
+                                    tape_tensor weight_hh, tape_tensor bias_ih, tape_tensor bias_hh,
+                                    tape_tensor *c_next);
+
+/* With p = weight_ih x + bias_ih and q = weight_hh h + bias_hh, each cut into three: r = sigmoid(p_r + q_r),
+ * z = sigmoid(p_z + q_z), n = tanh(p_n + r q_n); gives the new h = (1 - z) n + z h. (Cho et al., 2014.) */
+TAPE_API tape_tensor tape_gru_cell(tape_tensor x, tape_tensor h, tape_tensor weight_ih, tape_tensor weight_hh,
+                                   tape_tensor bias_ih, tape_tensor bias_hh);
+
+/* All steps of x [T, B, in], T > 0, from the state h, c on; gives every h, [T, B, H], and the last c, [B, H], unless
+ * `c_last` is NULL. Faster than T cells: the products with weight_ih, and those of the gradients of the weights, are
+ * one each. */
+TAPE_API tape_tensor tape_lstm(tape_tensor x, tape_tensor h, tape_tensor c, tape_tensor weight_ih,
+                               tape_tensor weight_hh, tape_tensor bias_ih, tape_tensor bias_hh, tape_tensor *c_last);
+TAPE_API tape_tensor tape_gru(tape_tensor x, tape_tensor h, tape_tensor weight_ih, tape_tensor weight_hh,
+                              tape_tensor bias_ih, tape_tensor bias_hh);
+
 #ifdef __cplusplus
 }
 #endif

@@ -11,6 +11,7 @@ extern const struct tape__reduce_kernels TAPE__ISA_SYM(tape__reduce);
 extern const struct tape__softmax_kernels TAPE__ISA_SYM(tape__softmax);
 extern const struct tape__norm_kernels TAPE__ISA_SYM(tape__norm);
 extern tape__past_cache_fn TAPE__ISA_SYM(tape__past_cache);
+extern const struct tape__cell_kernels TAPE__ISA_SYM(tape__cell);
 
 const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
     .isa = TEXT(TAPE__ISA),
@@ -25,4 +26,5 @@ const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
     .softmax = &TAPE__ISA_SYM(tape__softmax),
     .norm = &TAPE__ISA_SYM(tape__norm),
     .past_cache = TAPE__ISA_SYM(tape__past_cache),
+    .cell = &TAPE__ISA_SYM(tape__cell),
 };

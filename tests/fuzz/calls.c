@@ -42,7 +42,7 @@ static void call_sample(struct fuzz *f, const struct fuzz_args *a)
     while (sample_at(n))
         n++;
     const struct sample *sample = sample_at(fuzz_below(f, n));
-    const tape_tensor x[SAMPLE_MAX_INPUTS] = {a->x, a->y, a->z, a->list[0], a->list[1]};
+    const tape_tensor x[SAMPLE_MAX_INPUTS] = {a->x, a->y, a->z, a->list[0], a->list[1], a->list[2], a->list[3]};
     f->doing = sample->op;
     tape_tensor y = sample->run(x);
     if (tape_last_status() == TAPE_OK && tape_is_null(y))

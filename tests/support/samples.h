@@ -8,7 +8,7 @@
 
 #include "tape/tape.h"
 
-#define SAMPLE_MAX_INPUTS 5
+#define SAMPLE_MAX_INPUTS 7
 
 enum sample_input_kind {
     SAMPLE_FLOAT, /* differentiated: drawn from [low, high) in the dtype under test */
@@ -40,6 +40,6 @@ struct sample {
 /* One array per family, ended by an entry whose op is NULL. */
 extern const struct sample samples_shape[], samples_index[], samples_reduce[], samples_linalg[], samples_nn[],
     samples_loss[], samples_random[], samples_control[], samples_decompose[], samples_factor[], samples_geometry[],
-    samples_conv[], samples_spectral[], samples_ctc[];
+    samples_conv[], samples_spectral[], samples_ctc[], samples_recurrent[];
 
 #endif
