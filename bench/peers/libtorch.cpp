@@ -390,6 +390,32 @@ void transformer(const std::string &name, gpt m, int repetitions)
     report("w7_gpt." + name + ".peak.bytes", status_bytes("VmHWM:") - idle, "bytes");
 }
 
+// ---- w8 -------------------------------------------------------------------------------------------------------------
+
+// Training steps of an LSTM layer: the cell out of elementary operations, or the library's own layer.
+void lstm(const std::string &name, bool own)
+{
+    const int64_t batch = 32, time = 64, in = 64, hidden = 128;
+    if (!wants("w8_lstm." + name + ".step.min"))
+        return;
+    torch::nn::LSTM layer(in, hidden);
+    auto input = layer->parameters()[0], recurrent = layer->parameters()[1], bias = layer->parameters()[2];
+    torch::optim::SGD optim(layer->parameters(), 0.1);
+    auto x = torch::rand({time, batch, in}) * 2 - 1, zero = torch::zeros({batch, hidden});
+    auto last_of = [&] {
+        torch::Tensor h = zero, c = zero;
+        for (int64_t t = 0; t < time; t++) {
+            auto gate = (torch::linear(x[t], input, bias) + torch::linear(h, recurrent)).chunk(4, 1);
+            c = torch::sigmoid(gate[1]) * c + torch::sigmoid(gate[0]) * torch::tanh(gate[2]);
+            h = torch::sigmoid(gate[3]) * torch::tanh(c);
+        }
+        return h;
+    };
+    auto loss_of = [&] { return ((own ? std::get<0>(layer->forward(x))[time - 1] : last_of()) - 0.5).square().mean(); };
+    double loss = 0, least = time_steps(9, loss_of, optim, &loss);
+    report("w8_lstm." + name + ".step.min", least * 1e3, "ms");
+}
+
 void springs()
 {
     const int64_t n = 100;
@@ -492,6 +518,8 @@ int main(int argc, char **argv)
     convolution();
     transformer("a", {8, 64, 128, 4, 4, 65}, 15);
     transformer("b", {4, 256, 384, 6, 6, 256}, 7);
+    lstm("elementary", false);
+    lstm("fused", true);
     if (wants("w9_springs.forward.min") || wants("w9_springs.total.min"))
         springs();
     footprint(argv[0]);
