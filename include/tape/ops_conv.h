@@ -77,6 +77,29 @@ TAPE_API tape_tensor tape_adaptive_avg_pool2d(tape_tensor x, int64_t out_h, int6
 TAPE_API tape_tensor tape_adaptive_max_pool1d(tape_tensor x, int64_t out, tape_tensor *indices);
 TAPE_API tape_tensor tape_adaptive_max_pool2d(tape_tensor x, int64_t out_h, int64_t out_w, tape_tensor *indices);
 
+/* ---- resampling -------------------------------------------------------------------------------------------------- */
+
+typedef enum tape_interpolate_mode {
+    TAPE_INTERPOLATE_NEAREST = 0,   /* the element at floor(i / scale) */
+    TAPE_INTERPOLATE_NEAREST_EXACT, /* at floor((i + 1/2) / scale): the nearest of pixels that are areas */
+    TAPE_INTERPOLATE_LINEAR         /* between the two (on two axes four, on three eight) elements around the place */
+} tape_interpolate_mode;
+
+/* Either size or scale; by axis, and an entry of 0 stands for the one before. */
+typedef struct tape_interpolate_options {
+    tape_interpolate_mode mode;
+    int64_t size[3];    /* of the result */
+    double scale[3];    /* the result has floor(scale d) elements */
+    bool align_corners; /* linear: the ends stay at the ends, i at i (d - 1) / (e - 1); else at (i + 1/2) / scale - 1/2,
+                           or at 0 if that is less */
+    bool recompute_scale; /* read at places that follow from the sizes, e / d being the scale; so it is with a size */
+} tape_interpolate_options;
+
+/* x [N, C, d...] with one, two or three axes d, f32 or f64, read at other places: y [N, C, e...]. PyTorch 1.13's
+ * conventions; the place of the nearest is rounded to f32, as there. TAPE_ERROR_ARGUMENT for options that make no
+ * sense. d: added up at the places that were read, in a fixed order. */
+TAPE_API tape_tensor tape_interpolate(tape_tensor x, const tape_interpolate_options *options);
+
 /* ---- attention --------------------------------------------------------------------------------------------------- */
 
 typedef struct tape_attention_options {

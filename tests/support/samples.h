@@ -40,6 +40,6 @@ struct sample {
 /* One array per family, ended by an entry whose op is NULL. */
 extern const struct sample samples_shape[], samples_index[], samples_reduce[], samples_linalg[], samples_nn[],
     samples_loss[], samples_random[], samples_control[], samples_decompose[], samples_factor[], samples_geometry[],
-    samples_conv[], samples_spectral[], samples_ctc[], samples_recurrent[];
+    samples_conv[], samples_spectral[], samples_ctc[], samples_recurrent[], samples_resample[];
 
 #endif
