@@ -206,16 +206,20 @@ static void pack_b_body(void *arg, int64_t i)
         }
 }
 
+/* Rows that lie beside each other are read a few at a time, too: a line of cache serves several slivers. */
 static void pack_a_body(void *arg, int64_t i)
 {
     const struct step *s = arg;
     const struct plan *p = s->p;
     const int64_t first = i * p->row_block, m = min(p->row_block, s->m - first);
     const int64_t in_i = p->g.a.row * p->size, in_k = p->g.a.col * p->size;
-    for (int64_t r = 0, rows; r < m; r += rows) {
-        rows = tape__gemm_sliver(m - r, p->type->rows);
-        p->type->pack(s->packed_a + (first + r) * s->k * p->size, rows, s->k, s->a + (first + r) * in_i, in_i, in_k);
-    }
+    const int64_t few = in_i == p->size ? PACK_ROWS : s->k;
+    for (int64_t q = 0; q < s->k; q += few)
+        for (int64_t r = 0, rows; r < m; r += rows) {
+            rows = tape__gemm_sliver(m - r, p->type->rows);
+            p->type->pack(s->packed_a + ((first + r) * s->k + q * rows) * p->size, rows, min(few, s->k - q),
+                          s->a + (first + r) * in_i + q * in_k, in_i, in_k);
+        }
 }
 
 #define ADD_ROW(type)                                                                                                  \
