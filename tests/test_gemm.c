@@ -283,6 +283,24 @@ static void run_and_compare(struct expected *e, const struct tape__kernels *kern
     }
 }
 
+/* The same with B packed beforehand, where that may be. */
+static void run_prepared(struct expected *e, const struct tape__kernels *kernels, const struct tape__parallel *threads,
+                         const char *what)
+{
+    const tape__gemm plain = e->g;
+    const size_t bytes = tape__gemm_prepared(&plain);
+    if (bytes == 0)
+        return;
+    void *packed = malloc(bytes);
+    ck_assert_ptr_nonnull(packed);
+    tape__gemm_prepare(kernels->gemm, &plain, packed);
+    e->g.b = (tape__gemm_operand){packed, 0, 0, {0, 0}};
+    e->g.b_ready = true;
+    run_and_compare(e, kernels, threads, what);
+    e->g = plain;
+    free(packed);
+}
+
 static void check(const struct shape *s, const struct variant *v)
 {
     char what[200];
@@ -299,6 +317,7 @@ static void check(const struct shape *s, const struct variant *v)
                 run_and_compare(&e, kernels, NULL, what);
                 if (tape__pool())
                     run_and_compare(&e, kernels, tape__pool(), what);
+                run_prepared(&e, kernels, tape__pool(), what);
             }
     }
     tear_down(&e);

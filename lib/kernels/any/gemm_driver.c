@@ -147,9 +147,11 @@ static void choose_blocks(struct plan *p)
     p->width = tape__gemm_width(p->type, g->m);
     p->k_block = g->k > 0 ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), K_ROUND) : K_ROUND;
     p->scatter = g->c.col != 1;
-    p->pack_b = big || (g->b.col != 1 && (g->m > TAPE__GEMM_DOT_ROWS || g->b.row != 1));
+    p->pack_b = g->b_ready || big || (g->b.col != 1 && (g->m > TAPE__GEMM_DOT_ROWS || g->b.row != 1));
     p->pack_a = big && !p->scatter;
-    p->column_block = p->pack_b ? min(g->n, g->m > 64 || p->threads ? COLUMN_BLOCK : FEW_COLUMNS) : g->n;
+    p->column_block = g->n;
+    if (p->pack_b && !g->b_ready)
+        p->column_block = min(g->n, g->m > 64 || p->threads ? COLUMN_BLOCK : FEW_COLUMNS);
     p->column_task = p->column_block;
     p->row_block = p->pack_a ? round_up(ceil_div(g->m, ceil_div(g->m, ROW_BLOCK)), p->type->rows) : g->m;
     p->row_blocks = 1;
@@ -174,7 +176,7 @@ static struct plan make_plan(const tape__gemm_kernels *kernels, const tape__gemm
     if (p.pack_a)
         p.a_bytes = round_up(min(p.g.m, p.row_block * p.row_blocks) * p.k_block * p.size, 64);
     p.bytes = p.a_bytes;
-    if (p.pack_b)
+    if (p.pack_b && !g->b_ready)
         p.bytes += round_up(p.column_block * p.k_block * p.size, 64);
     return p;
 }
@@ -358,7 +360,9 @@ static void product(const struct plan *p, const char *a, const char *b, char *c,
             s.b = b + (q * g->b.row + j * g->b.col) * p->size;
             s.accumulate = accumulate || q > 0;
             s.last = q + s.k == g->k;
-            if (p->pack_b)
+            if (g->b_ready)
+                s.packed_b = (char *)(uintptr_t)b + q * g->n * p->size;
+            else if (p->pack_b)
                 tape__parallel_for(parallel, s.column_tasks, pack_b_body, &s);
             run_rows(&s, a + q * g->a.col * p->size, c + j * g->c.col * p->size, bias, parallel);
         }
@@ -407,7 +411,7 @@ TAPE__INLINE struct view view_of(const tape__gemm *g)
 /* Whether B can be used where it lies. */
 TAPE__INLINE bool is_direct(const tape__gemm *g, const struct view *v)
 {
-    return v->b_col == 1 || v->n == 1 || (v->m <= TAPE__GEMM_DOT_ROWS && (v->b_k == 1 || g->k == 1));
+    return g->b_ready || v->b_col == 1 || v->n == 1 || (v->m <= TAPE__GEMM_DOT_ROWS && (v->b_k == 1 || g->k == 1));
 }
 
 /* Most small products need one block and no plan. */
@@ -437,7 +441,8 @@ static void run_small(const tape__gemm_type *type, const tape__gemm *g, const st
                               .c = (char *)g->c.data,
                               .c_row = v->c_row * size,
                               .add = g->accumulate ? g->c.data : g->bias,
-                              .add_row = g->accumulate ? v->c_row * size : 0};
+                              .add_row = g->accumulate ? v->c_row * size : 0,
+                              .b_packed = g->b_ready};
     if (!is_direct(g, v)) {
         const int64_t in_i = v->b_col * size;
         for (int64_t j = 0, width; j < v->n; j += width) {
@@ -464,6 +469,25 @@ bool tape__gemm_small(const tape__gemm_kernels *kernels, const tape__gemm *g)
         return false;
     run_small(&kernels->type[g->dtype], g, &v);
     return true;
+}
+
+size_t tape__gemm_prepared(const tape__gemm *g)
+{
+    const bool plain = g->batch[0] == 1 && g->batch[1] == 1 && g->c.col == 1 && g->n > 1 && !is_empty(g);
+    return plain ? (size_t)(g->n * g->k) * (g->dtype == TAPE_F32 ? 4 : 8) : 0;
+}
+
+void tape__gemm_prepare(const tape__gemm_kernels *kernels, const tape__gemm *g, void *packed)
+{
+    tape__gemm ready = *g;
+    ready.b_ready = true;
+    const struct plan p = make_plan(kernels, &ready, false);
+    for (int64_t q = 0; q < g->k; q += p.k_block) {
+        struct step s = {.p = &p, .n = g->n, .k = min(p.k_block, g->k - q), .column_task = g->n};
+        s.b = (const char *)g->b.data + q * g->b.row * p.size;
+        s.packed_b = (char *)packed + q * g->n * p.size;
+        pack_b_body(&s, 0);
+    }
 }
 
 size_t tape__gemm_workspace(const tape__gemm_kernels *kernels, const tape__gemm *g,

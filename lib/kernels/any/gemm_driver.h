@@ -38,6 +38,7 @@ typedef struct tape__gemm {
     int64_t m, n, k;
     int64_t batch[TAPE__GEMM_BATCHES];
     tape__gemm_operand a, b, c; /* c.data is written */
+    bool b_ready;               /* b.data is what tape__gemm_prepare() has made of it */
     const void *bias;
     int64_t bias_stride;
     void (*finish)(void *user, void *c, int64_t n);
@@ -50,6 +51,11 @@ bool tape__gemm_small(const tape__gemm_kernels *kernels, const tape__gemm *g);
 /* Bytes of 64-byte aligned memory that tape__gemm_run() wants for the same product and the same choice of threads
    (p NULL or not); 0 for most small products. */
 size_t tape__gemm_workspace(const tape__gemm_kernels *kernels, const tape__gemm *g, const struct tape__parallel *p);
+
+/* Many products that differ in A's and C's data alone may share a packed B: the bytes that it takes, 0 where B is best
+   left as it is, and the packing. C has unit column stride. */
+size_t tape__gemm_prepared(const tape__gemm *g);
+void tape__gemm_prepare(const tape__gemm_kernels *kernels, const tape__gemm *g, void *packed);
 
 /* Allocates nothing, cannot fail. p NULL: serial; so are small products. */
 void tape__gemm_run(const tape__gemm_kernels *kernels, const tape__gemm *g, void *workspace,

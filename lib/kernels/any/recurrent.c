@@ -2,7 +2,6 @@
    what the state adds. The arithmetic is the kernels'. */
 #include "kernels/any/recurrent.h"
 
-#include "kernels/any/copy.h"
 #include "kernels/cell.h"
 
 /* Columns of the gates that rows of the hidden weights go to. */
@@ -24,12 +23,14 @@ static size_t round_up(size_t bytes)
     return (bytes + 63) & ~(size_t)63;
 }
 
-static const void *at(const tape__recurrent *r, const void *data, int64_t i)
+/* Element i of what may be written or not. */
+static void *at(const tape__recurrent *r, const void *data, int64_t i)
 {
-    return (const char *)data + i * (int64_t)tape_dtype_size(r->dtype);
+    return (char *)(uintptr_t)data + i * (int64_t)tape_dtype_size(r->dtype);
 }
 
-/* ---- workspace: bias, transposed hidden weights, memory of the products ------------------------------------------ */
+/* ---- workspace: bias, hidden weights packed for all steps, memory of the products ---------------------------------
+ */
 
 static size_t bias_bytes(const tape__recurrent *r)
 {
@@ -41,8 +42,8 @@ static int64_t hidden_rows(const tape__recurrent *r)
     return (r->lstm ? 4 : 3) * r->hidden;
 }
 
-/* One copy serves all steps. */
-static size_t turned_bytes(const tape__recurrent *r)
+/* Enough for either direction. */
+static size_t packed_bytes(const tape__recurrent *r)
 {
     return r->steps > 1 ? round_up((size_t)(hidden_rows(r) * r->hidden) * tape_dtype_size(r->dtype)) : 0;
 }
@@ -64,9 +65,8 @@ static tape__gemm product_of_x(const tape__recurrent *r, const void *bias)
                         .bias_stride = 1};
 }
 
-/* What `h` adds to the gates of one step. */
-static tape__gemm product_of_h(const tape__recurrent *r, const struct part *part, const void *turned, const void *h,
-                               const void *gates, const void *bias)
+/* What the state adds to the gates of one step; A and C are to be set. */
+static tape__gemm product_of_h(const tape__recurrent *r, const struct part *part, const void *bias)
 {
     const tape__recurrent_weight *w = &r->w_hidden;
     tape__gemm g = {.dtype = r->dtype,
@@ -75,18 +75,16 @@ static tape__gemm product_of_h(const tape__recurrent *r, const struct part *part
                     .n = part->count,
                     .k = r->hidden,
                     .batch = {1, 1},
-                    .a = {h, r->hidden, 1, {0, 0}},
+                    .a = {NULL, r->hidden, 1, {0, 0}},
                     .b = {at(r, w->data, part->row * w->row), w->col, w->row, {0, 0}},
-                    .c = {at(r, gates, part->column), 4 * r->hidden, 1, {0, 0}}};
-    if (turned)
-        g.b = (tape__gemm_operand){at(r, turned, part->row), hidden_rows(r), 1, {0, 0}};
+                    .c = {NULL, 4 * r->hidden, 1, {0, 0}}};
     if (part->starts && bias)
         g.bias = at(r, bias, part->column), g.bias_stride = 1;
     return g;
 }
 
-/* What the cotangent of the gates of one step adds to that of the state before. */
-static tape__gemm product_of_g(const tape__recurrent *r, const struct part *part, const void *g_gates, void *gh)
+/* What the cotangent of the gates of one step adds to that of the state before; A and C are to be set. */
+static tape__gemm product_of_g(const tape__recurrent *r, const struct part *part)
 {
     const tape__recurrent_weight *w = &r->w_hidden;
     return (tape__gemm){.dtype = r->dtype,
@@ -95,9 +93,21 @@ static tape__gemm product_of_g(const tape__recurrent *r, const struct part *part
                         .n = r->hidden,
                         .k = part->count,
                         .batch = {1, 1},
-                        .a = {at(r, g_gates, part->column), 4 * r->hidden, 1, {0, 0}},
+                        .a = {NULL, 4 * r->hidden, 1, {0, 0}},
                         .b = {at(r, w->data, part->row * w->row), w->row, w->col, {0, 0}},
-                        .c = {gh, r->hidden, 1, {0, 0}}};
+                        .c = {NULL, r->hidden, 1, {0, 0}}};
+}
+
+/* Packs the weights that all steps of a product share. */
+static void prepare(const struct tape__kernels *kernels, const tape__recurrent *r, tape__gemm *g, char **packed)
+{
+    const size_t bytes = r->steps > 1 ? tape__gemm_prepared(g) : 0;
+    if (bytes == 0)
+        return;
+    tape__gemm_prepare(kernels->gemm, g, *packed);
+    g->b.data = *packed;
+    g->b_ready = true;
+    *packed += bytes;
 }
 
 static void widen(size_t *bytes, const struct tape__kernels *kernels, const tape__gemm *g,
@@ -112,15 +122,16 @@ size_t tape__recurrent_workspace(const struct tape__kernels *kernels, const tape
 {
     struct part part[2];
     size_t bytes = 0;
-    tape__gemm g = product_of_x(r, NULL);
-    widen(&bytes, kernels, &g, p);
+    tape__gemm g[3] = {product_of_x(r, NULL)};
     for (int i = parts_of(r, part) - 1; i >= 0; i--) {
-        g = product_of_h(r, &part[i], r->steps > 1 ? r->gates : NULL, NULL, NULL, NULL);
-        widen(&bytes, kernels, &g, p);
-        g = product_of_g(r, &part[i], NULL, NULL);
-        widen(&bytes, kernels, &g, p);
+        g[1] = product_of_h(r, &part[i], NULL);
+        g[2] = product_of_g(r, &part[i]);
+        for (int k = 0; k < 3; k++) {
+            g[k].b_ready = k && r->steps > 1 && tape__gemm_prepared(&g[k]);
+            widen(&bytes, kernels, &g[k], p);
+        }
     }
-    return bias_bytes(r) + turned_bytes(r) + bytes;
+    return bias_bytes(r) + packed_bytes(r) + bytes;
 }
 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
@@ -150,71 +161,80 @@ static const void *add_biases(const tape__recurrent *r, void *to)
     return to;
 }
 
-static const void *turn(const tape__recurrent *r, void *to, const struct tape__parallel *p)
-{
-    if (r->steps <= 1)
-        return NULL;
-    const int64_t size[2] = {r->hidden, hidden_rows(r)}, stride[2] = {r->w_hidden.col, r->w_hidden.row};
-    tape__copy(p, tape_dtype_size(r->dtype), 2, size, r->w_hidden.data, stride, to, NULL);
-    return to;
-}
-
 void tape__recurrent_run(const struct tape__kernels *kernels, const tape__recurrent *r, void *workspace,
                          const struct tape__parallel *p)
 {
-    char *memory = workspace;
-    const void *bias = add_biases(r, memory), *turned = turn(r, memory + bias_bytes(r), p);
-    void *rest = memory + bias_bytes(r) + turned_bytes(r);
+    char *packed = (char *)workspace + bias_bytes(r);
+    void *rest = packed + packed_bytes(r);
+    const void *bias = add_biases(r, workspace);
     const int64_t states = r->batch * r->hidden;
     struct part part[2];
     const int parts = parts_of(r, part);
-    tape__gemm g = product_of_x(r, bias);
+    tape__gemm g = product_of_x(r, bias), of_h[2];
     tape__gemm_run(kernels->gemm, &g, rest, p);
+    for (int i = 0; i < parts; i++) {
+        of_h[i] = product_of_h(r, &part[i], bias);
+        prepare(kernels, r, &of_h[i], &packed);
+    }
     for (int64_t t = 0; t < r->steps; t++) {
         const void *h = t ? at(r, r->y, (t - 1) * states) : r->h, *c = t ? at(r, r->cells, (t - 1) * states) : r->c;
-        void *gates = (void *)(uintptr_t)at(r, r->gates, t * 4 * states);
+        void *gates = at(r, r->gates, t * 4 * states);
         for (int i = 0; i < parts; i++) {
-            g = product_of_h(r, &part[i], turned, h, gates, bias);
-            tape__gemm_run(kernels->gemm, &g, rest, p);
+            of_h[i].a.data = h;
+            of_h[i].c.data = at(r, gates, part[i].column);
+            tape__gemm_run(kernels->gemm, &of_h[i], rest, p);
         }
-        const tape__cell_step step = {r->batch,
-                                      r->hidden,
-                                      gates,
-                                      r->lstm ? c : h,
-                                      r->lstm ? (void *)(uintptr_t)at(r, r->cells, t * states) : NULL,
-                                      (void *)(uintptr_t)at(r, r->y, t * states)};
+        const tape__cell_step step = {.rows = r->batch,
+                                      .n = r->hidden,
+                                      .gates = gates,
+                                      .before = r->lstm ? c : h,
+                                      .c = r->lstm ? at(r, r->cells, t * states) : NULL,
+                                      .h = at(r, r->y, t * states)};
         (r->lstm ? kernels->cell->lstm : kernels->cell->gru)[r->dtype](p, &step);
     }
 }
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
 
+static tape__cell_back step_back(const tape__recurrent *r, const tape__recurrent_back *back, int64_t t)
+{
+    const int64_t states = r->batch * r->hidden;
+    const bool last = t == r->steps - 1;
+    const void *state = r->lstm ? r->cells : r->y;
+    return (tape__cell_back){
+        .rows = r->batch,
+        .n = r->hidden,
+        .gates = at(r, r->gates, t * 4 * states),
+        .before = t         ? at(r, state, (t - 1) * states)
+                  : r->lstm ? r->c
+                            : r->h,
+        .c = r->lstm ? at(r, r->cells, t * states) : NULL,
+        .gh = {back->gy ? at(r, back->gy, t * states) : NULL, last ? NULL : back->gh},
+        .gc = {back->gc ? at(r, back->gc, t * states) : NULL, last ? NULL : back->gc0},
+        .g_gates = at(r, back->g_gates, t * 4 * states),
+        .g_before = r->lstm ? back->gc0 : back->gh,
+    };
+}
+
 void tape__recurrent_return(const struct tape__kernels *kernels, const tape__recurrent *r,
                             const tape__recurrent_back *back, void *workspace, const struct tape__parallel *p)
 {
-    const int64_t states = r->batch * r->hidden;
+    char *packed = (char *)workspace + bias_bytes(r);
+    void *rest = packed + packed_bytes(r);
     struct part part[2];
     const int parts = parts_of(r, part);
+    tape__gemm of_g[2];
+    for (int i = 0; i < parts; i++) {
+        of_g[i] = product_of_g(r, &part[i]);
+        of_g[i].c.data = back->gh;
+        prepare(kernels, r, &of_g[i], &packed);
+    }
     for (int64_t t = r->steps - 1; t >= 0; t--) {
-        const bool last = t == r->steps - 1;
-        const void *state = r->lstm ? r->cells : r->y;
-        const tape__cell_back step = {
-            .rows = r->batch,
-            .n = r->hidden,
-            .gates = at(r, r->gates, t * 4 * states),
-            .before = t         ? at(r, state, (t - 1) * states)
-                      : r->lstm ? r->c
-                                : r->h,
-            .c = r->lstm ? at(r, r->cells, t * states) : NULL,
-            .gh = {back->gy ? at(r, back->gy, t * states) : NULL, last ? NULL : back->gh},
-            .gc = {back->gc ? at(r, back->gc, t * states) : NULL, last ? NULL : back->gc0},
-            .g_gates = (void *)(uintptr_t)at(r, back->g_gates, t * 4 * states),
-            .g_before = r->lstm ? back->gc0 : back->gh,
-        };
+        const tape__cell_back step = step_back(r, back, t);
         (r->lstm ? kernels->cell->lstm_back : kernels->cell->gru_back)[r->dtype](p, &step);
         for (int i = 0; i < parts; i++) {
-            tape__gemm g = product_of_g(r, &part[i], step.g_gates, back->gh);
-            tape__gemm_run(kernels->gemm, &g, workspace, p);
+            of_g[i].a.data = at(r, step.g_gates, part[i].column);
+            tape__gemm_run(kernels->gemm, &of_g[i], rest, p);
         }
     }
 }
