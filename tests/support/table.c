@@ -201,10 +201,9 @@ const struct sample samples_elementwise[] = {
 const struct sample *sample_at(int i)
 {
     static const struct sample *const families[] = {
-        samples_elementwise, samples_shape,    samples_index,   samples_reduce,   samples_linalg,
-        samples_nn,          samples_loss,     samples_random,  samples_control,  samples_decompose,
-        samples_factor,      samples_geometry, samples_conv,    samples_spectral, samples_ctc,
-        samples_recurrent, samples_resample};
+        samples_elementwise, samples_shape,    samples_index,   samples_reduce,    samples_linalg,  samples_nn,
+        samples_loss,        samples_random,   samples_control, samples_decompose, samples_factor,  samples_geometry,
+        samples_conv,        samples_spectral, samples_ctc,     samples_recurrent, samples_resample};
     for (size_t k = 0; k < sizeof families / sizeof *families; k++)
         for (const struct sample *sample = families[k]; sample->op; sample++)
             if (i-- == 0)
