@@ -166,7 +166,7 @@ bool tape_is_valid(tape_tensor x)
 static void note_read(const char *by, tape_tensor x)
 {
     if (!(x.flags & TAPE__FLAG_LEAF))
-        tape__note_read(tape__tls, by, x.slot);
+        tape__note_read(tape__tls, by, x.slot & ~TAPE__LAST_USE);
 }
 
 double tape_peek(tape_tensor x)

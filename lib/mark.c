@@ -61,8 +61,8 @@ static void rewind_reads(tape *t, uint32_t count)
         t->first_read = t->lowest_read;
     if (t->lowest_read.slot >= count)
         t->first_read.by = t->lowest_read.by = NULL;
-    if (t->redrawn > count)
-        t->redrawn = 0;
+    if (t->unrepeatable > count)
+        t->unrepeatable = 0;
     if (t->first_read.count > count)
         t->first_read.count = count;
     if (t->lowest_read.count > count)

@@ -27,8 +27,8 @@ typedef struct tape__own_op {
 /* Recorded derivatives of what ran again from `before` on: if it drew random numbers, a replay would draw others. */
 static inline void tape__note_redrawn(tape *t, const tape_custom_vjp *v, tape_random_state before)
 {
-    if (v->create_graph && !t->redrawn && t->random.counter != before.counter)
-        t->redrawn = t->count;
+    if (v->create_graph && t->random.counter != before.counter)
+        tape__note_unrepeatable(t, "used the random numbers of a checkpoint or rollout");
 }
 
 /* After tape_grad() by v->x: an input that is among the first `given` before has got the whole gradient there. */

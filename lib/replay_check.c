@@ -97,8 +97,10 @@ static bool check_record(tape *t, const tape__node *y)
 bool tape__replay_check(tape *t)
 {
     bool ok = check_reads(t);
-    if (ok && t->redrawn)
-        ok = tape__error(t, TAPE_ERROR_STATE, "a recorded gradient used the random numbers of a checkpoint or rollout");
+    if (ok && t->values_gone)
+        ok = tape__error(t, TAPE_ERROR_STATE, "values have ended since: by tape_last() or tape_backward_once()");
+    if (ok && t->unrepeatable)
+        ok = tape__error(t, TAPE_ERROR_STATE, "a recorded gradient %s", t->unrepeatable_why);
     for (uint32_t slot = 0; slot < t->count && ok; slot++)
         ok = !is_record(tape__at(t, slot)) || check_record(t, tape__at(t, slot));
     for (uint32_t slot = 0; slot < t->count; slot++)

@@ -383,7 +383,7 @@ tape_status tape_reset(void)
     t->mark_count = 0;
     t->first_read.by = t->lowest_read.by = NULL;
     t->unsettled = false;
-    t->redrawn = 0;
+    t->unrepeatable = 0;
     tape__new_generation(t);
     clear_error(t);
     if (t->layouts.count > MOST_LAYOUTS)

@@ -32,12 +32,11 @@ enum tape__op_flags {
     TAPE__RANDOM = 512,       /* draws from the tape's generator */
     TAPE__TAKES_ANY = 15360,  /* a general op of as many tensors as its caller has */
     TAPE__FILLS = 16384,      /* puts a number of its attributes, which may be infinite, into its result */
-    TAPE__SAVES_4 = 32768
+    TAPE__SAVES_REST = 32768  /* the VJP reads the values of the inputs from 4 on */
 };
 /* A general op of n tensors, optional ones included; one that does not say takes 1. */
 #define TAPE__TAKES(n) (((unsigned)(n) + 1) << 10)
-#define TAPE__SAVES(i) ((i) < 4 ? (unsigned)TAPE__SAVES_0 << (i) : (unsigned)TAPE__SAVES_4)
-#define TAPE__SAVED_INPUTS 5 /* inputs beyond these are never read by a VJP */
+#define TAPE__SAVES(i) ((i) < 4 ? (unsigned)TAPE__SAVES_0 << (i) : (unsigned)TAPE__SAVES_REST)
 
 /* A row of the table, expanded. The names of the fields are the columns of ops.def. */
 typedef struct tape__op {
@@ -303,12 +302,23 @@ struct tape {
     tape__host_read first_read, lowest_read; /* the earliest, and that of the oldest value */
     uint32_t replayable_count;               /* a tape of so many nodes, ... */
     uint64_t replayable_last;                /* ... the last of this generation, was found to be replayable */
-    uint32_t redrawn; /* > 0: at so many nodes random numbers were drawn a second time for a recorded gradient */
+    uint32_t
+        unrepeatable; /* > 0: at so many nodes a gradient was recorded that holds for the values of then alone, ... */
+    const char *unrepeatable_why; /* ... which this describes */
     uint8_t replaying;
     bool unsettled;     /* a replay has failed: values are of two runs */
     tape_status status; /* the first error */
     char message[256];
 };
+
+/* A gradient is recorded that a replay could not make again: `why` goes on from "a recorded gradient". */
+static inline void tape__note_unrepeatable(tape *t, const char *why)
+{
+    if (!t->unrepeatable) {
+        t->unrepeatable = t->count;
+        t->unrepeatable_why = why;
+    }
+}
 
 extern _Thread_local tape *tape__tls __attribute__((tls_model("initial-exec")));
 

@@ -58,7 +58,7 @@ typedef struct visit {
 bool tape__reads_input(const tape__node *y, unsigned flags, int i)
 {
     if (y->op != TAPE__OP_CUSTOM)
-        return i < TAPE__SAVED_INPUTS && flags & TAPE__SAVES(i);
+        return flags & TAPE__SAVES(i);
     const tape_custom_op *op = y->u.extra->custom;
     return i >= 32 || !(op->unread_inputs >> i & 1);
 }

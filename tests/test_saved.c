@@ -88,7 +88,7 @@ static void try_overwriting(const struct sample *sample, int which, tape_dtype d
     else if (got.status == TAPE_OK && !same(expected, &got, in.n_floats))
         complain("%s (%s): wrong gradient after overwriting %s %d, which the row does not declare as saved", sample->op,
                  sample->label, which == sample->n_in ? "result" : "input", which);
-    bool declared = which < TAPE__SAVED_INPUTS && (tape__ops[op].flags & TAPE__SAVES(which));
+    bool declared = tape__ops[op].flags & TAPE__SAVES(which);
     if (got.direct && declared && in.numel[which] > 0 && got.status == TAPE_OK)
         complain("%s (%s): input %d is declared as saved, and overwriting it is no error", sample->op, sample->label,
                  which);

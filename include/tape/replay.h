@@ -22,7 +22,8 @@
  *   before a later record was made, for that record may depend on it. tape_peek() promises that none does;
  * - a record that uses what was computed while recording was paused, or a gradient that was not recorded;
  * - a leaf, a constant or a result that was written between records that read it, an optimiser's step included;
- * - a recorded gradient of a checkpoint or rollout that draws random numbers;
+ * - a recorded gradient of a checkpoint or rollout that draws random numbers, or of tape_ctc_loss();
+ * - a tape whose values were let go by tape_last() or tape_backward_once();
  * - tape_implicit(), whose solution was found outside.
  * Found while running: a result whose shape depends on values and now differs (tape_masked_select()), an index out of
  * range, a leaf that was freed, a failing callback. Then values are of either run, and derivatives are an error until a

@@ -369,6 +369,7 @@ void tape__ctc_loss_vjp(tape__vjp *v)
     }
     if (!read_ctc(v->t, v->attr, node, &c))
         return;
+    tape__note_unrepeatable(v->t, "of ctc_loss is made for its targets and lengths");
     bool nothing = c.steps == 0 || c.batch == 0;
     v->gx[0] = nothing ? tape_zeros_like(v->x[0]) : by_formula(v->t, &c, v->x[0], v->gy[0]);
 }
