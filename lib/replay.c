@@ -154,9 +154,9 @@ static bool may_replay(tape *t)
         return tape__error(t, TAPE_ERROR_UNSUPPORTED, "not while the checker evaluates in f64");
     if (t->count == 0)
         return true;
-    /* what was checked once stays so until something else is recorded */
+    /* what was checked once stays so until something else is recorded, or a value ends */
     uint64_t last = tape__at(t, t->count - 1)->generation;
-    if (t->replayable_count == t->count && t->replayable_last == last)
+    if (t->replayable_count == t->count && t->replayable_last == last && !t->values_gone)
         return true;
     if (!tape__replay_check(t))
         return false;

@@ -185,6 +185,13 @@ START_TEST(test_values_that_ended)
     ck_assert_int_eq(tape_replay(), TAPE_ERROR_STATE);
     ck_assert_ptr_nonnull(strstr(tape_message(), "tape_last"));
     tape_reset();
+    /* values may end after a replay, too */
+    y = tape_sum(tape_exp(tape_sin(w)), TAPE_ALL, false);
+    ck_assert_int_eq(tape_replay(), TAPE_OK);
+    ck_assert_int_eq(tape_backward_once(y), TAPE_OK);
+    ck_assert_int_eq(tape_replay(), TAPE_ERROR_STATE);
+    ck_assert_ptr_nonnull(strstr(tape_message(), "tape_backward_once"));
+    tape_reset();
     tape_free(w);
 }
 END_TEST
