@@ -1,6 +1,7 @@
 /* Knows what the elementwise formulas promise: values and derivatives against long double, special values, kinks, and
    the same bits on every instruction set of a class. */
 #include "dispatch.h"
+#include "kernels/any/ewise_compose.h"
 #include "kernels/any/ewise_driver.h"
 #include "support/special_refs.h"
 
@@ -589,6 +590,31 @@ START_TEST(test_classes)
 }
 END_TEST
 
+/* Composed, a row has the bits of its own kernels. */
+START_TEST(test_composed)
+{
+    const struct tape__kernels *k = tape__kernels_available(_i);
+    static union array composed;
+    for (int ew = 0; ew < TAPE__EW_COUNT; ew++)
+        for (int dtype = TAPE_F32; dtype <= TAPE_F64; dtype++) {
+            const size_t bytes = N * (dtype == TAPE_F32 ? sizeof(float) : sizeof(double));
+            const void *const operands[TAPE__RUN_OPERANDS] = {
+                &in[0], &in[1], &in[2], [TAPE__RUN_OUTPUT] = &y, [TAPE__RUN_ADJOINT] = &g};
+            tape__ewise_row row = {k, references[ew].p, ew, -1, dtype};
+            sample(ew, dtype);
+            tape__ewise_apply(&row, N, &y, operands);
+            tape__ewise_compose(&row, N, &composed, operands);
+            ck_assert_msg(!memcmp(&y, &composed, bytes), "%s: %s composed", k->isa, tape__ewise_name(ew));
+            for (row.input = 0; row.input < tape__ewise_inputs(ew); row.input++) {
+                tape__ewise_apply(&row, N, &gx, operands);
+                tape__ewise_compose(&row, N, &composed, operands);
+                ck_assert_msg(!memcmp(&gx, &composed, bytes), "%s: derivative %d of %s composed", k->isa, row.input,
+                              tape__ewise_name(ew));
+            }
+        }
+}
+END_TEST
+
 START_TEST(test_uses)
 {
     ck_assert_uint_eq(tape__ewise_uses(TAPE__EW_tanh, 0), TAPE__USES_Y);
@@ -625,6 +651,7 @@ int main(void)
     tcase_add_loop_test(tests, test_strong_zero, 0, isas);
     tcase_add_loop_test(tests, test_neighbours, 0, 2 * isas);
     tcase_add_loop_test(tests, test_classes, 0, 2);
+    tcase_add_loop_test(tests, test_composed, 0, isas);
     tcase_add_test(tests, test_uses);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

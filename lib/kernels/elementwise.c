@@ -151,6 +151,13 @@ LANEWISE(f64)
 #define EW2(name, value, d0, d1) VALUE(name, value) DERIVATIVE(name, 0, d0) DERIVATIVE(name, 1, d1)
 #define EW3(name, value, d0, d1, d2)                                                                                   \
     VALUE(name, value) DERIVATIVE(name, 0, d0) DERIVATIVE(name, 1, d1) DERIVATIVE(name, 2, d2)
+#define ET1(name, value, d0) VALUE(name, value)
+#define ET2(name, value, d0, d1) VALUE(name, value)
+#define ET3(name, value, d0, d1, d2) VALUE(name, value)
+/* Rows that are composed have no kernels: any/ewise_compose.c runs them. */
+#define EC1(name, value, d0)
+#define EC2(name, value, d0, d1)
+#define EC3(name, value, d0, d1, d2)
 #define EWM1(name, mask) MASK(name, mask)
 #define EWM2(name, mask) MASK(name, mask)
 
@@ -164,6 +171,9 @@ LANEWISE(f64)
 #undef EW1
 #undef EW2
 #undef EW3
+#undef ET1
+#undef ET2
+#undef ET3
 #undef EWM1
 #undef EWM2
 #undef x0
@@ -184,6 +194,9 @@ const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise) = {
 #define EW1(name, value, d0) [TAPE__EW_##name] = BOTH(name##_value),
 #define EW2(name, value, d0, d1) [TAPE__EW_##name] = BOTH(name##_value),
 #define EW3(name, value, d0, d1, d2) [TAPE__EW_##name] = BOTH(name##_value),
+#define ET1 EW1
+#define ET2 EW2
+#define ET3 EW3
     .value =
         {
 #include "elementwise.def"
@@ -191,9 +204,15 @@ const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise) = {
 #undef EW1
 #undef EW2
 #undef EW3
+#undef ET1
+#undef ET2
+#undef ET3
 #define EW1(name, value, d0) [TAPE__EW_##name] = {BOTH(name##_d0)},
 #define EW2(name, value, d0, d1) [TAPE__EW_##name] = {BOTH(name##_d0), BOTH(name##_d1)},
 #define EW3(name, value, d0, d1, d2) [TAPE__EW_##name] = {BOTH(name##_d0), BOTH(name##_d1), BOTH(name##_d2)},
+#define ET1(name, value, d0)
+#define ET2(name, value, d0, d1)
+#define ET3(name, value, d0, d1, d2)
     .derivative =
         {
 #include "elementwise.def"

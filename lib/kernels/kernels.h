@@ -58,7 +58,8 @@ typedef void tape__ewise_mask_fn(size_t n, unsigned char *mask, const void *cons
    is written. `to` lies on a boundary of a unit. */
 typedef void tape__past_cache_fn(void *to, const void *from, size_t bytes);
 
-/* Indexed by row, input, dtype (TAPE_F32, TAPE_F64). */
+/* Indexed by row, input, dtype (TAPE_F32, TAPE_F64). NULL where the row is composed: call them by
+   any/ewise_compose.h. */
 struct tape__ewise_kernels {
     tape__ewise_value_fn *value[TAPE__EW_COUNT][2];
     tape__ewise_derivative_fn *derivative[TAPE__EW_COUNT][TAPE__EWISE_INPUTS][2];

@@ -1,12 +1,8 @@
 /*
- * The derivatives of elementwise ops as recorded ops: the formulas of kernels/elementwise.def expanded over tensors,
- * for create_graph. Knows only how a term becomes an op.
- *
- * EW1(tanh, ..., SUB(ONE, MUL(y, y))) becomes
- *   static term tanh_d0(const scope *row) { return sub(number(1), mul(row->y, s->y)); }
+ * The derivatives of elementwise ops as recorded ops, for create_graph: the programs of kernels/any/ewise_code.h run
+ * over tensors. Knows only how an instruction becomes an op.
  */
-#include <math.h>
-
+#include "kernels/any/ewise_code.h"
 #include "ops.h"
 
 /* A tensor, or a number until an op needs it as a tensor of the row's dtype. */
@@ -16,157 +12,142 @@ typedef struct term {
     bool is_number;
 } term;
 
-typedef struct scope {
-    term x[3], y;
-    const double *params;
-    tape_dtype dtype;
-} scope;
+typedef struct machine {
+    const tape_tensor *x;
+    tape_tensor y;
+    const double *params, *numbers;
+    double order; /* of the next term that has one */
+    int depth;
+    term stack[TAPE__CODE_DEPTH], local[TAPE__CODE_LOCALS];
+} machine;
 
-static term of_tensor(tape_tensor x)
-{
-    return (term){x, 0, false};
-}
+typedef union function {
+    tape_tensor (*of1)(tape_tensor);
+    tape_tensor (*of2)(tape_tensor, tape_tensor);
+    tape_tensor (*of3)(tape_tensor, tape_tensor, tape_tensor);
+    tape_tensor (*of1_and_order)(tape_tensor, double);
+    tape_tensor (*of2_and_order)(tape_tensor, tape_tensor, double);
+} function;
 
-static term of_number(double number)
-{
-    return (term){TAPE_NULL, number, true};
-}
-
-static tape_tensor as_tensor(const scope *row, term a)
-{
-    return a.is_number ? tape_scalar(row->dtype, a.number) : a.tensor;
-}
-
-/* a != b; the condition of where() is a mask already. */
-static tape_tensor differ(const scope *row, term a, term b)
-{
-    bool is_mask = !a.is_number && tape_dtype_of(a.tensor) == TAPE_U8;
-    return is_mask ? a.tensor : tape_ne(as_tensor(row, a), as_tensor(row, b));
-}
-
-#define S const scope *row
-#define TERM1(f, a) of_tensor(f(as_tensor(row, a)))
-#define TERM2(f, a, b) of_tensor(f(as_tensor(row, a), as_tensor(row, b)))
-#define TERM3(f, a, b, c) of_tensor(f(as_tensor(row, a), as_tensor(row, b), as_tensor(row, c)))
-#define MASK3(f, m, a, b) of_tensor(f((m).tensor, as_tensor(row, a), as_tensor(row, b)))
-
-#define x0 (row->x[0])
-#define x1 (row->x[1])
-#define x2 (row->x[2])
-#define y (row->y)
-#define P(i) of_number(row->params[i])
-#define NUM(c) of_number(c)
-#define ONE of_number(1)
-#define ZERO of_number(0)
-#define NOGRAD of_number(0)
-#define LET(name, value, body)                                                                                         \
-    __extension__({                                                                                                    \
-        const term name = value;                                                                                       \
-        body;                                                                                                          \
-    })
-#define ADD(a, b) TERM2(tape_add, a, b)
-#define SUB(a, b) TERM2(tape_sub, a, b)
-#define MUL(a, b) TERM2(tape_mul, a, b)
-#define DIV(a, b) TERM2(tape_div, a, b)
-#define POW(a, b) TERM2(tape_pow, a, b)
-#define ATAN2(a, b) TERM2(tape_atan2, a, b)
-#define HYPOT(a, b) TERM2(tape_hypot, a, b)
-#define FMOD(a, b) TERM2(tape_fmod, a, b)
-#define COPYSIGN(a, b) TERM2(tape_copysign, a, b)
-#define FMA(a, b, c) TERM3(tape_fma, a, b, c)
-#define NEG(a) TERM1(tape_neg, a)
-#define ABS(a) TERM1(tape_abs, a)
-#define SIGN(a) TERM1(tape_sign, a)
-#define RECIP(a) TERM1(tape_recip, a)
-#define SQRT(a) TERM1(tape_sqrt, a)
-#define RSQRT(a) TERM1(tape_rsqrt, a)
-#define CBRT(a) TERM1(tape_cbrt, a)
-#define FLOOR(a) TERM1(tape_floor, a)
-#define CEIL(a) TERM1(tape_ceil, a)
-#define ROUND(a) TERM1(tape_round, a)
-#define TRUNC(a) TERM1(tape_trunc, a)
-#define EXP(a) TERM1(tape_exp, a)
-#define EXP2(a) TERM1(tape_exp2, a)
-#define EXPM1(a) TERM1(tape_expm1, a)
-#define LOG(a) TERM1(tape_log, a)
-#define LOG2(a) TERM1(tape_log2, a)
-#define LOG10(a) TERM1(tape_log10, a)
-#define LOG1P(a) TERM1(tape_log1p, a)
-#define SIGMOID(a) TERM1(tape_sigmoid, a)
-#define SIN(a) TERM1(tape_sin, a)
-#define COS(a) TERM1(tape_cos, a)
-#define TAN(a) TERM1(tape_tan, a)
-#define ASIN(a) TERM1(tape_asin, a)
-#define ACOS(a) TERM1(tape_acos, a)
-#define ATAN(a) TERM1(tape_atan, a)
-#define SINH(a) TERM1(tape_sinh, a)
-#define COSH(a) TERM1(tape_cosh, a)
-#define TANH(a) TERM1(tape_tanh, a)
-#define ASINH(a) TERM1(tape_asinh, a)
-#define ACOSH(a) TERM1(tape_acosh, a)
-#define ATANH(a) TERM1(tape_atanh, a)
-#define ERF(a) TERM1(tape_erf, a)
-#define ERFC(a) TERM1(tape_erfc, a)
-#define NDTR(a) TERM1(tape_ndtr, a)
-#define ERFINV(a) TERM1(tape_erfinv, a)
-#define LGAMMA(a) TERM1(tape_lgamma, a)
-#define DIGAMMA(a) TERM1(tape_digamma, a)
-#define POLYGAMMA(n, a) of_tensor(tape_polygamma(as_tensor(row, a), n))
-#define BESSEL_I(n, a) of_tensor(tape_bessel_i(as_tensor(row, a), n))
-#define IGAMMA(a, x) TERM2(tape_igamma, a, x)
-#define IGAMMAC(a, x) TERM2(tape_igammac, a, x)
-#define GAMMA_DENSITY(a, x) TERM2(tape__gamma_density, a, x)
-#define IGAMMA_RATIO(n, a, x) of_tensor(tape__igamma_ratio(as_tensor(row, a), as_tensor(row, x), n))
-#define GAMMA_DENSITY_RATIO(n, a, x) of_tensor(tape__gamma_density_ratio(as_tensor(row, a), as_tensor(row, x), n))
-#define WHOLE(k) (k)
-#define ORDER(k) (row->params[0] + (k))
-#define EQ(a, b) TERM2(tape_eq, a, b)
-#define NE(a, b) of_tensor(differ(row, a, b))
-#define LT(a, b) TERM2(tape_lt, a, b)
-#define LE(a, b) TERM2(tape_le, a, b)
-#define GT(a, b) TERM2(tape_gt, a, b)
-#define GE(a, b) TERM2(tape_ge, a, b)
-#define ISNAN(a) TERM1(tape_isnan, a)
-#define AND(a, b) of_tensor(tape_logical_and((a).tensor, (b).tensor))
-#define OR(a, b) of_tensor(tape_logical_or((a).tensor, (b).tensor))
-#define NOT(a) of_tensor(tape_logical_not((a).tensor))
-#define SEL(m, a, b) MASK3(tape_where, m, a, b)
-
-typedef term derivative_fn(S);
-
-#define DEFINE(function, d)                                                                                            \
-    static term function(S)                                                                                            \
-    {                                                                                                                  \
-        (void)row;                                                                                                     \
-        return d;                                                                                                      \
-    }
-#define EWM1(name, mask)
-#define EWM2(name, mask)
-#define EW1(name, value, d0) DEFINE(name##_d0, d0)
-#define EW2(name, value, d0, d1) DEFINE(name##_d0, d0) DEFINE(name##_d1, d1)
-#define EW3(name, value, d0, d1, d2) DEFINE(name##_d0, d0) DEFINE(name##_d1, d1) DEFINE(name##_d2, d2)
-#include "kernels/elementwise.def"
-#undef EW1
-#undef EW2
-#undef EW3
-
-static derivative_fn *const derivatives[TAPE__EW_COUNT][3] = {
-#define EW1(name, value, d0) [TAPE__EW_##name] = {name##_d0, NULL, NULL},
-#define EW2(name, value, d0, d1) [TAPE__EW_##name] = {name##_d0, name##_d1, NULL},
-#define EW3(name, value, d0, d1, d2) [TAPE__EW_##name] = {name##_d0, name##_d1, name##_d2},
-#include "kernels/elementwise.def"
+/* The op of each row that is a term. */
+static const function terms[TAPE__EW_COUNT] = {
+#define TERM(arity, name) [TAPE__EW_##name] = {.of##arity = tape_##name},
+    TERM(1, neg) TERM(1, abs) TERM(1, sign) TERM(1, recip) TERM(1, sqrt) TERM(1, rsqrt) TERM(1, cbrt) TERM(1, floor)
+        TERM(1, ceil) TERM(1, round) TERM(1, trunc) TERM(1, exp) TERM(1, exp2) TERM(1, expm1) TERM(1, log) TERM(1, log2)
+            TERM(1, log10) TERM(1, log1p) TERM(1, sigmoid) TERM(1, sin) TERM(1, cos) TERM(1, tan) TERM(1, asin)
+                TERM(1, acos) TERM(1, atan) TERM(1, sinh) TERM(1, cosh) TERM(1, tanh) TERM(1, asinh) TERM(1, acosh)
+                    TERM(1, atanh) TERM(1, erf) TERM(1, erfc) TERM(1, ndtr) TERM(2, add) TERM(2, sub) TERM(2, mul)
+                        TERM(2, div) TERM(2, pow) TERM(2, atan2) TERM(2, hypot) TERM(2, fmod) TERM(2, copysign)
+                            TERM(3, fma) TERM(1, erfinv) TERM(1, lgamma) TERM(1, digamma) TERM(2, igamma)
+                                TERM(2, igammac)[TAPE__EW_gamma_density] = {.of2 = tape__gamma_density},
+#undef TERM
 };
-#undef y
+
+/* The same for terms that have an order. */
+static const function ordered[TAPE__EW_COUNT] = {
+    [TAPE__EW_polygamma] = {.of1_and_order = tape_polygamma},
+    [TAPE__EW_bessel_i] = {.of1_and_order = tape_bessel_i},
+    [TAPE__EW_igamma_ratio] = {.of2_and_order = tape__igamma_ratio},
+    [TAPE__EW_gamma_density_ratio] = {.of2_and_order = tape__gamma_density_ratio},
+};
+
+static const function masks[] = {
+#define MASK(arity, code, name) [TAPE__CODE_##code - TAPE__CODE_EQ] = {.of##arity = tape_##name},
+    MASK(2, EQ, eq) MASK(2, NE, ne) MASK(2, LT, lt) MASK(2, LE, le) MASK(2, GT, gt) MASK(2, GE, ge)
+        MASK(1, ISNAN, isnan) MASK(2, AND, logical_and) MASK(2, OR, logical_or) MASK(1, NOT, logical_not)
+            MASK(3, SEL, where)
+#undef MASK
+};
+
+static void push_tensor(machine *m, tape_tensor x)
+{
+    m->stack[m->depth++] = (term){x, 0, false};
+}
+
+static void push_number(machine *m, double number)
+{
+    m->stack[m->depth++] = (term){TAPE_NULL, number, true};
+}
+
+static tape_tensor as_tensor(const machine *m, const term *a)
+{
+    return a->is_number ? tape_scalar(tape_dtype_of(m->y), a->number) : a->tensor;
+}
+
+/* An op takes its inputs from the stack. */
+static void apply(machine *m, function f, int inputs)
+{
+    tape_tensor x[3] = {TAPE_NULL, TAPE_NULL, TAPE_NULL};
+    m->depth -= inputs;
+    for (int i = 0; i < inputs; i++)
+        x[i] = as_tensor(m, &m->stack[m->depth + i]);
+    push_tensor(m, inputs == 1 ? f.of1(x[0]) : inputs == 2 ? f.of2(x[0], x[1]) : f.of3(x[0], x[1], x[2]));
+}
+
+static void apply_row(machine *m, int ew)
+{
+    const int inputs = tape__ewise_inputs(ew);
+    if (!ordered[ew].of1) {
+        apply(m, terms[ew], inputs);
+        return;
+    }
+    m->depth -= inputs;
+    tape_tensor a = as_tensor(m, &m->stack[m->depth]);
+    push_tensor(m, inputs == 1 ? ordered[ew].of1_and_order(a, m->order)
+                               : ordered[ew].of2_and_order(a, as_tensor(m, &m->stack[m->depth + 1]), m->order));
+}
+
+static void apply_mask(machine *m, int instruction)
+{
+    const bool one = instruction == TAPE__CODE_ISNAN || instruction == TAPE__CODE_NOT;
+    const term *a = &m->stack[m->depth > 1 ? m->depth - 2 : 0];
+    /* where's condition is a mask already, and differs from 0 where it holds */
+    if (instruction == TAPE__CODE_NE && !a->is_number && tape_dtype_of(a->tensor) == TAPE_U8)
+        m->depth--;
+    else
+        apply(m, masks[instruction - TAPE__CODE_EQ], instruction == TAPE__CODE_SEL ? 3 : one ? 1 : 2);
+}
+
+static void push_operand(machine *m, int instruction)
+{
+    if (instruction >= TAPE__CODE_LOCAL)
+        m->stack[m->depth++] = m->local[instruction - TAPE__CODE_LOCAL];
+    else if (instruction == TAPE__CODE_NUMBER)
+        push_number(m, *m->numbers++);
+    else if (instruction >= TAPE__CODE_ZERO)
+        push_number(m, instruction - TAPE__CODE_ZERO);
+    else if (instruction >= TAPE__CODE_P)
+        push_number(m, m->params[instruction - TAPE__CODE_P]);
+    else
+        push_tensor(m, instruction == TAPE__CODE_Y ? m->y : m->x[instruction - TAPE__CODE_X]);
+}
 
 tape_tensor tape__ewise_local_derivative(int ewise, int i, const tape_tensor *x, tape_tensor y, const double *params)
 {
     unsigned uses = tape__ewise_uses(ewise, i);
     if (uses & TAPE__USES_ONE)
         return TAPE_NONE;
-    scope s = {.y = of_tensor(y), .params = params, .dtype = tape_dtype_of(y)};
-    for (int k = 0; k < tape__ewise_inputs(ewise); k++)
-        s.x[k] = of_tensor(x[k]);
-    return as_tensor(&s, derivatives[ewise][i](&s));
+    const tape__ewise_code program = tape__ewise_code_of(ewise, i);
+    machine m;
+    m.x = x;
+    m.y = y;
+    m.params = params;
+    m.numbers = program.numbers;
+    m.depth = 0;
+    m.order = 0;
+    for (const uint8_t *at = program.code; *at != TAPE__CODE_END; at++) {
+        if (*at >= TAPE__CODE_OP)
+            apply_row(&m, *at - TAPE__CODE_OP);
+        else if (*at >= TAPE__CODE_EQ)
+            apply_mask(&m, *at);
+        else if (*at == TAPE__CODE_STORE)
+            m.local[*++at - TAPE__CODE_LOCAL] = m.stack[--m.depth];
+        else if (*at == TAPE__CODE_WHOLE || *at == TAPE__CODE_ORDER)
+            m.order = *m.numbers++ + (*at == TAPE__CODE_ORDER ? params[0] : 0);
+        else
+            push_operand(&m, *at);
+    }
+    return as_tensor(&m, m.stack);
 }
 
 void tape__ewise_vjp(tape__vjp *v)

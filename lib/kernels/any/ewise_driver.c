@@ -10,6 +10,7 @@
 enum { SHORT_BYTES = 1024 }; /* of a loop that is made in one go */
 enum {
     OPERANDS = TAPE__RUN_OPERANDS,
+    VALUE = -1,                /* instead of a derivative's input */
     OUTPUT = TAPE__RUN_OUTPUT, /* y, as an operand of a derivative */
     ADJOINT = TAPE__RUN_ADJOINT,
     BLOCK_BYTES = TAPE__RUN_BLOCK_BYTES,
@@ -36,12 +37,9 @@ struct operand {
 };
 
 struct loop {
-    /* one of three */
-    tape__ewise_value_fn *value;
-    tape__ewise_derivative_fn *derivative;
-    tape__ewise_mask_fn *mask;
+    tape__ewise_row row;
+    tape__ewise_mask_fn *mask; /* instead of a row */
     tape__ewise_value_fn *add; /* if the result is accumulated */
-    const double *params;
     char *result;
     tape__past_cache_fn *past_cache; /* the result is too large to be found in a cache again; else NULL */
     size_t item, result_item;
@@ -58,12 +56,10 @@ struct buffer {
 
 static void call(const struct loop *loop, size_t n, void *result, const void *const *data)
 {
-    if (loop->derivative)
-        loop->derivative(n, result, data[ADJOINT], data, data[OUTPUT], loop->params);
-    else if (loop->value)
-        loop->value(n, result, data, loop->params);
-    else
+    if (loop->mask)
         loop->mask(n, result, data);
+    else
+        tape__ewise_apply(&loop->row, n, result, data);
 }
 
 /* stride in bytes. The compiler knows each size, so that nothing is called for a single element. */
@@ -349,7 +345,7 @@ static void run_row_task(void *arg, int64_t task)
 static bool run_by_rows(const struct loop *loop, const struct tape__parallel *p)
 {
     struct rows r = {.loop = loop, .n = loop->size[loop->rank - 1]};
-    r.run = (tape__ewise_run){loop->value, loop->derivative, loop->add, loop->params, (int)loop->item, 0};
+    r.run = (tape__ewise_run){loop->row, loop->add, (int)loop->item, 0};
     r.rows = loop->count / r.n;
     if (loop->mask || r.n * r.run.item < TAPE__UNIT_BYTES || (p && r.rows < ROW_TASKS))
         return false;
@@ -395,12 +391,9 @@ static void run(struct loop *loop, const struct tape__kernels *kernels, int rank
 /* The strides and sizes stay unset: most loops gather nothing, and zeroing them would cost more than a small loop. */
 static void start(struct loop *loop, int rank, const int64_t *size, void *result, size_t item)
 {
-    loop->value = NULL;
-    loop->derivative = NULL;
     loop->mask = NULL;
     loop->add = NULL;
     loop->past_cache = NULL;
-    loop->params = NULL;
     loop->result = result;
     loop->item = loop->result_item = item;
     loop->unit = item == sizeof(float)    ? TAPE__UNIT_BYTES / 4
@@ -462,11 +455,12 @@ static bool is_short(int dtype, int64_t n)
 void tape__ewise_flat_value(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int dtype,
                             int64_t n, unsigned still, void *y, const void *const *x, const double *params)
 {
+    const tape__ewise_row row = {kernels, params, ew, VALUE, dtype};
     if (is_short(dtype, n) && !still) {
-        kernels->ewise->value[ew][dtype]((size_t)n, y, x, params);
+        tape__ewise_apply(&row, (size_t)n, y, x);
         return;
     }
-    tape__ewise_run run = {.value = kernels->ewise->value[ew][dtype], .params = params, .still = still};
+    tape__ewise_run run = {.row = row, .still = still};
     run.item = (int)real_size(dtype);
     const void *operand[OPERANDS] = {NULL};
     for (int k = 0; k < tape__ewise_inputs(ew); k++)
@@ -478,19 +472,20 @@ void tape__ewise_flat_derivative(const struct tape__kernels *kernels, const stru
                                  int dtype, int64_t n, unsigned still, void *gx, bool accumulate, const void *g,
                                  const void *const *x, const void *y, const double *params)
 {
+    const tape__ewise_row row = {kernels, params, ew, i, dtype};
+    const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
+    for (int k = 0; k < tape__ewise_inputs(ew); k++)
+        operand[k] = x[k];
     if (is_short(dtype, n) && !still) {
         _Alignas(64) char term[SHORT_BYTES];
-        kernels->ewise->derivative[ew][i][dtype]((size_t)n, accumulate ? term : gx, g, x, y, params);
+        tape__ewise_apply(&row, (size_t)n, accumulate ? term : gx, operand);
         if (accumulate)
             kernels->ewise->value[TAPE__EW_add][dtype]((size_t)n, gx, (const void *[]){gx, term}, NULL);
         return;
     }
-    tape__ewise_run run = {.derivative = kernels->ewise->derivative[ew][i][dtype], .params = params, .still = still};
+    tape__ewise_run run = {.row = row, .still = still};
     run.item = (int)real_size(dtype);
     run.add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
-    const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
-    for (int k = 0; k < tape__ewise_inputs(ew); k++)
-        operand[k] = x[k];
     run_flat(&run, p, n, gx, operand);
 }
 
@@ -510,8 +505,7 @@ void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__p
     }
     struct loop loop;
     start(&loop, rank, size, y, real_size(dtype));
-    loop.value = kernels->ewise->value[ew][dtype];
-    loop.params = params;
+    loop.row = (tape__ewise_row){kernels, params, ew, VALUE, dtype};
     add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
     run(&loop, kernels, rank, size, p);
 }
@@ -534,9 +528,8 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
     }
     struct loop loop;
     start(&loop, rank, size, gx, item);
-    loop.derivative = kernels->ewise->derivative[ew][i][dtype];
+    loop.row = (tape__ewise_row){kernels, params, ew, i, dtype};
     loop.add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
-    loop.params = params;
     add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
     if (y) {
         loop.operand[OUTPUT].data = y;

@@ -13,14 +13,6 @@ typedef struct block {
     _Alignas(TAPE__UNIT_BYTES) char bytes[TAPE__RUN_BLOCK_BYTES];
 } block;
 
-static void call(const tape__ewise_run *run, int64_t n, void *result, const void *const *x)
-{
-    if (run->derivative)
-        run->derivative((size_t)n, result, x[TAPE__RUN_ADJOINT], x, x[TAPE__RUN_OUTPUT], run->params);
-    else
-        run->value((size_t)n, result, x, run->params);
-}
-
 /* to[k] is operand k from `bytes` on. */
 static void advance(const tape__ewise_run *run, const void **to, const void *const *x, int64_t bytes)
 {
@@ -75,7 +67,7 @@ static void run_part(const tape__ewise_run *run, int64_t n, char *result, const 
         copy_few(padded[k].bytes, x[k], n, run->item);
         from[k] = padded[k].bytes;
     }
-    call(run, n, out.bytes, from);
+    tape__ewise_apply(&run->row, (size_t)n, out.bytes, from);
     if (run->add) {
         repeat(sum.bytes, result, UNIT, run->item);
         copy_few(sum.bytes, result, n, run->item);
@@ -88,7 +80,7 @@ static void run_part(const tape__ewise_run *run, int64_t n, char *result, const 
 static void run_whole(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
 {
     if (!run->add) {
-        call(run, n, result, x);
+        tape__ewise_apply(&run->row, (size_t)n, result, x);
         return;
     }
     block term;
@@ -97,7 +89,7 @@ static void run_whole(const tape__ewise_run *run, int64_t n, char *result, const
     for (int64_t done = 0; done < n; done += most) {
         int64_t m = n - done < most ? n - done : most, at = done * run->item;
         advance(run, from, x, at);
-        call(run, m, term.bytes, from);
+        tape__ewise_apply(&run->row, (size_t)m, term.bytes, from);
         add(run, m, result + at, result + at, term.bytes);
     }
 }
@@ -113,7 +105,7 @@ static void run_long(const tape__ewise_run *run, int64_t n, char *result, const 
     if (rest) {
         const void *from[OPERANDS];
         advance(run, from, x, at);
-        call(run, per_unit, last.bytes, from);
+        tape__ewise_apply(&run->row, (size_t)per_unit, last.bytes, from);
         if (run->add)
             add(run, per_unit, last.bytes, result + at, last.bytes);
     }

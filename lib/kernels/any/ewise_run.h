@@ -4,24 +4,18 @@
 
 #include <stdint.h>
 
-#include "../kernels.h"
+#include "ewise_compose.h"
 
-/* Operands by position: the inputs, then for derivatives the row's result and the adjoint. */
 enum {
-    TAPE__RUN_OUTPUT = TAPE__EWISE_INPUTS,
-    TAPE__RUN_ADJOINT,
-    TAPE__RUN_OPERANDS,
     TAPE__RUN_BLOCK_BYTES = 2048 /* a block of every operand and of the result stays in the first-level cache */
 };
 
 /* What is the same for all runs of a loop over f32 or f64. */
 typedef struct tape__ewise_run {
-    tape__ewise_value_fn *value; /* one of two */
-    tape__ewise_derivative_fn *derivative;
+    tape__ewise_row row;
     tape__ewise_value_fn *add; /* if the result is accumulated, else NULL */
-    const double *params;
-    int item;       /* bytes of an element */
-    unsigned still; /* bit k: operand k is one element, repeated */
+    int item;                  /* bytes of an element */
+    unsigned still;            /* bit k: operand k is one element, repeated */
 } tape__ewise_run;
 
 /* n > 0 elements; an operand that is not read may be NULL. The result may be a contiguous operand, exactly. Nothing
