@@ -3,8 +3,10 @@
 file(GLOB TAPE_KERNEL_SOURCES CONFIGURE_DEPENDS lib/kernels/*.c)
 file(GLOB TAPE_PLAIN_SOURCES CONFIGURE_DEPENDS lib/*.c lib/ops/*.c lib/kernels/any/*.c)
 
-set(TAPE_FLAGS_avx2 -mavx2 -mfma)
-set(TAPE_FLAGS_avx512 -mavx512f -mavx512dq -mavx512vl -mavx512bw -mavx2 -mfma)
+# Never -Os with AVX: GCC then leaves out vzeroupper, and all code that follows runs slower.
+set(TAPE_FLAGS_sse2 $<$<CONFIG:Release>:-Os>)
+set(TAPE_FLAGS_avx2 -mavx2 -mfma $<$<CONFIG:Release>:-O2>)
+set(TAPE_FLAGS_avx512 -mavx512f -mavx512dq -mavx512vl -mavx512bw -mavx2 -mfma $<$<CONFIG:Release>:-O2>)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
   set(TAPE_ISAS sse2 avx2)
   if(TAPE_AVX512)
@@ -13,6 +15,26 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$" AND CMAKE_SIZEOF_VOID
 else()
   set(TAPE_ISAS generic)
 endif()
+
+# Release builds are small where that costs nothing: what runs once an op, or loops over elements, is compiled for speed,
+# the rest for size. Kernels have no unwind tables: no op is recorded below them. The core has: tape_trace_nonfinite()
+# finds its callers by them.
+file(GLOB fast CONFIGURE_DEPENDS lib/adjoint.c lib/api.c lib/arena.c lib/backward.c lib/base.c lib/leaf.c lib/mark.c lib/optim.c
+  lib/parallel.c lib/params.c lib/replay*.c lib/run.c lib/shape.c lib/sweep.c lib/tape.c lib/visit.c lib/ops/check.c lib/ops/cross_entropy.c
+  lib/ops/elementwise.c lib/ops/linalg.c lib/ops/norm.c lib/ops/recurrent*.c lib/ops/reduce.c lib/ops/rows.c
+  lib/ops/shape.c lib/ops/statistics.c lib/kernels/any/ewise_c*.c
+  lib/kernels/any/ewise_uses.c lib/kernels/any/conv_driver.c lib/kernels/any/walk.c)
+file(GLOB vectorised CONFIGURE_DEPENDS lib/optim_update_f32.c lib/kernels/any/attention.c
+  lib/kernels/any/copy.c lib/kernels/any/ewise_driver.c lib/kernels/any/gemm_driver.c lib/kernels/any/conv_patch.c
+  lib/kernels/any/exponential.c lib/kernels/any/finite.c lib/kernels/any/pool.c lib/kernels/any/recurrent.c lib/kernels/any/random.c lib/kernels/any/scan.c
+  lib/kernels/any/fft.c)
+set(small ${TAPE_PLAIN_SOURCES})
+list(REMOVE_ITEM small ${fast} ${vectorised})
+set(vectorise "$<$<C_COMPILER_ID:GNU>:-O2;-ftree-vectorize;-fvect-cost-model=cheap;-funswitch-loops>")
+set_property(SOURCE lib/kernels/norm.c PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-O3>")
+set_property(SOURCE ${small} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-Os>")
+set_property(SOURCE ${fast} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2>")
+set_property(SOURCE ${vectorised} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:${vectorise}>")
 
 # tape_objects(<name> <sources>...): an object library of the core with its private include directories.
 function(tape_objects name)
@@ -39,9 +61,17 @@ endif()
 if(TAPE_KERNEL_SOURCES)
   foreach(isa ${TAPE_ISAS})
     string(TOUPPER ${isa} ISA)
-    tape_objects(tape-kernels-${isa} ${TAPE_KERNEL_SOURCES})
+    set(sources ${TAPE_KERNEL_SOURCES})
+    if(isa STREQUAL "avx512" AND NOT TAPE_AVX512 STREQUAL "ALL")
+      list(FILTER sources INCLUDE REGEX "/(gemm|table)\\.c$")
+    endif()
+    tape_objects(tape-kernels-${isa} ${sources})
     target_compile_definitions(tape-kernels-${isa} PRIVATE TAPE__ISA_${ISA})
-    target_compile_options(tape-kernels-${isa} PRIVATE ${TAPE_FLAGS_${isa}})
+    target_compile_options(tape-kernels-${isa} PRIVATE ${TAPE_FLAGS_${isa}}
+      $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables>)
+    if(isa STREQUAL "avx512" AND TAPE_AVX512 STREQUAL "ALL")
+      target_compile_definitions(tape-kernels-avx512 PRIVATE TAPE__AVX512_ALL)
+    endif()
     list(APPEND TAPE_OBJECT_LIBRARIES tape-kernels-${isa})
   endforeach()
 endif()

@@ -38,7 +38,7 @@ static bool runs_here(const struct tape__kernels *k)
     if (strcmp(k->isa, "avx512") == 0)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("fma");
+               __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
     (void)k;
     return true;

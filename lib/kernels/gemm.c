@@ -7,13 +7,6 @@
 #include "base.h"
 #include "gemm_vec.h"
 
-/* A loop of few, constant iterations over arrays that are to live in registers. */
-#if defined(__clang__)
-#define EACH(i, n) for (int i = 0; i < (n); i++)
-#else
-#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
-#endif
-
 /* What is the same for all tiles of a panel. */
 struct tile {
     const tape__gemm_block *g;

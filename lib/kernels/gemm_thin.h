@@ -78,7 +78,14 @@ TAPE__INLINE void FOR(dot_columns)(const tape__gemm_block *g, const char *a, int
 {
     enum { LANES = FOR(pack_lanes) };
     const int groups = (int)((columns + LANES - 1) / LANES);
-    struct FOR(dots) d = {.a = a, .b = g->b + j * g->b_col, .a_row = a_row, .group = LANES * g->b_col};
+    struct FOR(dots) d; /* zeroed as far as it is used: rows are short more often than not */
+    d.a = a;
+    d.b = g->b + j * g->b_col;
+    d.a_row = a_row;
+    d.group = LANES * g->b_col;
+    EACH (i, rows)
+        for (int h = 0; h < groups; h++)
+            d.sum[i][h] = FOR(pack_splat)(0);
     int64_t left = g->k;
     for (int i = 0; i < LANES; i++)
         d.from[i] = (i < columns ? i : columns - 1) * g->b_col;

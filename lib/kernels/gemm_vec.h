@@ -3,7 +3,15 @@
 #ifndef TAPE__GEMM_VEC_H
 #define TAPE__GEMM_VEC_H
 
+#include "base.h"
 #include "vec.h"
+
+/* A loop of few, constant iterations over arrays that are to live in registers. */
+#if defined(__clang__)
+#define EACH(i, n) for (int i = 0; i < (n); i++)
+#else
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+#endif
 
 /* a b + x, fused where this class of machines fuses. */
 #if defined(TAPE__ISA_AVX2) || defined(TAPE__ISA_AVX512)
@@ -119,52 +127,54 @@ enum { PACK_BYTES = 32 };
 typedef __m256 pack_f32;
 typedef __m256d pack_f64;
 
-static inline pack_f32 pack_splat_f32(float x)
+TAPE__INLINE pack_f32 pack_splat_f32(float x)
 {
     return _mm256_set1_ps(x);
 }
 
-static inline pack_f64 pack_splat_f64(double x)
+TAPE__INLINE pack_f64 pack_splat_f64(double x)
 {
     return _mm256_set1_pd(x);
 }
 
-static inline pack_f32 pack_mul_add_f32(pack_f32 a, pack_f32 b, pack_f32 x)
+TAPE__INLINE pack_f32 pack_mul_add_f32(pack_f32 a, pack_f32 b, pack_f32 x)
 {
     return _mm256_fmadd_ps(a, b, x);
 }
 
-static inline pack_f64 pack_mul_add_f64(pack_f64 a, pack_f64 b, pack_f64 x)
+TAPE__INLINE pack_f64 pack_mul_add_f64(pack_f64 a, pack_f64 b, pack_f64 x)
 {
     return _mm256_fmadd_pd(a, b, x);
 }
 
-static inline __m256 load_halves(const char *low, const char *high)
+TAPE__INLINE __m256 load_halves(const char *low, const char *high)
 {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const float *)low)),
                                 _mm_loadu_ps((const float *)high), 1);
 }
 
-static inline void transpose_f32(const char *from, const int64_t *row, pack_f32 *y)
+TAPE__INLINE void transpose_f32(const char *from, const int64_t *row, pack_f32 *y)
 {
-    for (int j = 0; j < 8; j += 4) {
+    EACH (h, 2) {
+        const int j = 4 * h;
         __m256 r[4], s[4];
-        for (int i = 0; i < 4; i++)
+        EACH (i, 4)
             r[i] = load_halves(from + row[i] + 4 * j, from + row[i + 4] + 4 * j);
-        for (int i = 0; i < 2; i++) {
+        EACH (i, 2) {
             s[i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
             s[i + 2] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
         }
-        for (int i = 0; i < 4; i += 2) {
-            y[j + i] = _mm256_shuffle_ps(s[i], s[i + 1], 0x44);
-            y[j + i + 1] = _mm256_shuffle_ps(s[i], s[i + 1], 0xee);
+        EACH (i, 2) {
+            y[j + 2 * i] = _mm256_shuffle_ps(s[2 * i], s[2 * i + 1], 0x44);
+            y[j + 2 * i + 1] = _mm256_shuffle_ps(s[2 * i], s[2 * i + 1], 0xee);
         }
     }
 }
 
-static inline void transpose_f64(const char *from, const int64_t *row, pack_f64 *y)
+TAPE__INLINE void transpose_f64(const char *from, const int64_t *row, pack_f64 *y)
 {
-    for (int j = 0; j < 4; j += 2) {
+    EACH (h, 2) {
+        const int j = 2 * h;
         __m256d r = _mm256_castps_pd(load_halves(from + row[0] + 8 * j, from + row[2] + 8 * j));
         __m256d s = _mm256_castps_pd(load_halves(from + row[1] + 8 * j, from + row[3] + 8 * j));
         y[j] = _mm256_unpacklo_pd(r, s);
@@ -179,31 +189,31 @@ typedef vec_f64 pack_f64;
 #define pack_splat_f32 splat_f32
 #define pack_splat_f64 splat_f64
 
-static inline pack_f32 pack_mul_add_f32(pack_f32 a, pack_f32 b, pack_f32 x)
+TAPE__INLINE pack_f32 pack_mul_add_f32(pack_f32 a, pack_f32 b, pack_f32 x)
 {
     return a * b + x;
 }
 
-static inline pack_f64 pack_mul_add_f64(pack_f64 a, pack_f64 b, pack_f64 x)
+TAPE__INLINE pack_f64 pack_mul_add_f64(pack_f64 a, pack_f64 b, pack_f64 x)
 {
     return a * b + x;
 }
 
-static inline void transpose_f32(const char *from, const int64_t *row, pack_f32 *y)
+TAPE__INLINE void transpose_f32(const char *from, const int64_t *row, pack_f32 *y)
 {
     pack_f32 s[4];
-    for (int i = 0; i < 2; i++) {
+    EACH (i, 2) {
         pack_f32 a = load_f32(from + row[2 * i]), b = load_f32(from + row[2 * i + 1]);
         s[i] = __builtin_shufflevector(a, b, 0, 4, 1, 5);
         s[i + 2] = __builtin_shufflevector(a, b, 2, 6, 3, 7);
     }
-    for (int i = 0; i < 4; i += 2) {
-        y[i] = __builtin_shufflevector(s[i], s[i + 1], 0, 1, 4, 5);
-        y[i + 1] = __builtin_shufflevector(s[i], s[i + 1], 2, 3, 6, 7);
+    EACH (i, 2) {
+        y[2 * i] = __builtin_shufflevector(s[2 * i], s[2 * i + 1], 0, 1, 4, 5);
+        y[2 * i + 1] = __builtin_shufflevector(s[2 * i], s[2 * i + 1], 2, 3, 6, 7);
     }
 }
 
-static inline void transpose_f64(const char *from, const int64_t *row, pack_f64 *y)
+TAPE__INLINE void transpose_f64(const char *from, const int64_t *row, pack_f64 *y)
 {
     pack_f64 a = load_f64(from + row[0]), b = load_f64(from + row[1]);
     y[0] = __builtin_shufflevector(a, b, 0, 2);

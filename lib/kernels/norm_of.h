@@ -18,8 +18,8 @@ static void FOR(norm_row)(const FOR(norm_job) * j, int64_t row)
     const tape__norm_args *a = j->args;
     const ELEM *x = (const ELEM *)a->x + row * a->n, *w = a->w, *b = a->b;
     ELEM *y = (ELEM *)a->y + row * a->n, count = (ELEM)a->n;
-    ELEM m = j->centred ? FOR(reduce_run)(&FOR(reduce_sum), a->n, x, 0) / count : 0;
-    ELEM square = FOR(reduce_run)(&FOR(reduce_deviation), a->n, x, m) / count;
+    ELEM m = j->centred ? FOR(reduce_run)(&FOR(reducers)[REDUCER_sum], a->n, x, 0) / count : 0;
+    ELEM square = FOR(reduce_run)(&FOR(reducers)[REDUCER_deviation], a->n, x, m) / count;
     const VEC mean = FOR(splat)(m), rstd = FOR(rsqrt)(FOR(splat)(square + (ELEM)a->eps));
     for (int64_t i = 0; i < a->n; i += WIDTH) {
         int64_t left = a->n - i;

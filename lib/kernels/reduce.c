@@ -95,10 +95,14 @@ static int column_axis(const tape__split *s)
 }
 
 #define T f32
+#include "reducers_of.h"
+
 #include "columns_of.h"
 #include "reduce_of.h"
 #undef T
 #define T f64
+#include "reducers_of.h"
+
 #include "columns_of.h"
 #include "reduce_of.h"
 #undef T

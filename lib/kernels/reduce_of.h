@@ -362,7 +362,7 @@ static void FOR(reduce)(const struct tape__parallel *p, const tape__reduce_args 
         const REDUCER *run;
         const FOR(column_reducer) * columns;
     } reducers[TAPE__REDUCTIONS][2] = {
-#define PASS(name) {&FOR(reduce_##name), &FOR(reduce_columns_##name)}
+#define PASS(name) {&FOR(reducers)[REDUCER_##name], &FOR(reduce_columns_##name)}
         [TAPE__SUM] = {PASS(sum)},
         [TAPE__SUM_ABS] = {PASS(sum_abs)},
         [TAPE__SUM_SQUARES] = {PASS(sum_squares)},
@@ -425,7 +425,8 @@ static void FOR(arg_item)(void *arg, int64_t item)
     for (int64_t i = item * j->per_item; i < end; i++) {
         const ELEM *x = j->x + i / j->inner * j->n * j->inner + i % j->inner;
         if (j->inner == 1) {
-            ELEM value = FOR(reduce_run)(j->minimum ? &FOR(reduce_min) : &FOR(reduce_max), j->n, x, 0);
+            ELEM value =
+                FOR(reduce_run)(j->minimum ? &FOR(reducers)[REDUCER_min] : &FOR(reducers)[REDUCER_max], j->n, x, 0);
             j->y[i] = FOR(find)(x, j->n, value);
             continue;
         }

@@ -7,6 +7,7 @@
 #ifndef TAPE__REDUCER_H
 #define TAPE__REDUCER_H
 
+#include "isa.h"
 #include "unit.h"
 
 enum {
@@ -18,7 +19,7 @@ enum {
 };
 
 /* Inlined where a unit has few vectors; elsewhere the code would be long, and it is not for speed. */
-#if defined(MASKED_LOAD)
+#if defined(MASKED_LOAD) && !defined(__OPTIMIZE_SIZE__)
 #define SHIFTED_EXP_INLINE TAPE__INLINE
 #else
 #define SHIFTED_EXP_INLINE __attribute__((noinline, unused)) static
@@ -36,6 +37,19 @@ enum {
     X(max_abs, FOR(abs)(x), max, 0)                                                                                    \
     X(deviation, (x - c) * (x - c), add, 0)                                                                            \
     X(sum_exp, FOR(shifted_exp)(x - c), add, 0)
+
+enum {
+#define ROW(name, map, combine, neutral) REDUCER_##name,
+    REDUCERS(ROW)
+#undef ROW
+        REDUCER_COUNT
+};
+
+/* Shared by the files of one instruction set. */
+#define reducers_f32 TAPE__ISA_SYM(tape__reducers_f32)
+#define reducers_f64 TAPE__ISA_SYM(tape__reducers_f64)
+#define reduce_run_f32 TAPE__ISA_SYM(tape__reduce_run_f32)
+#define reduce_run_f64 TAPE__ISA_SYM(tape__reduce_run_f64)
 
 #define T f32
 #include "reducer_of.h"

@@ -72,7 +72,7 @@ TAPE__INLINE VEC FOR(log_softmax_term)(VEC y, VEC g, VEC sum)
 /* The largest element; 0 for -inf, which cannot be subtracted. */
 static ELEM FOR(row_shift)(const FOR(slice) * s)
 {
-    ELEM m = FOR(reduce_run)(&FOR(reduce_max), s->n, s->x, 0);
+    ELEM m = FOR(reduce_run)(&FOR(reducers)[REDUCER_max], s->n, s->x, 0);
     return m == -(ELEM)INFINITY ? 0 : m;
 }
 
@@ -80,7 +80,7 @@ static void FOR(softmax_row)(const FOR(slice) * s)
 {
     const VEC m = FOR(splat)(FOR(row_shift)(s));
     ROW_MAP(s, s->x, FOR(shifted_exp)(a - m))
-    const VEC sum = FOR(divisor)(FOR(splat)(FOR(reduce_run)(&FOR(reduce_sum), s->n, s->y, 0)));
+    const VEC sum = FOR(divisor)(FOR(splat)(FOR(reduce_run)(&FOR(reducers)[REDUCER_sum], s->n, s->y, 0)));
     ROW_MAP(s, s->y, a / sum)
 }
 
@@ -88,7 +88,8 @@ static void FOR(log_softmax_row)(const FOR(slice) * s)
 {
     ELEM shift = FOR(row_shift)(s);
     const VEC m = FOR(splat)(shift);
-    const VEC sum = FOR(log)(FOR(divisor)(FOR(splat)(FOR(reduce_run)(&FOR(reduce_sum_exp), s->n, s->x, shift))));
+    const VEC sum =
+        FOR(log)(FOR(divisor)(FOR(splat)(FOR(reduce_run)(&FOR(reducers)[REDUCER_sum_exp], s->n, s->x, shift))));
     ROW_MAP(s, s->x, (a - m) - sum)
 }
 
@@ -108,7 +109,7 @@ static void FOR(softmax_vjp_row)(const FOR(slice) * s)
 
 static void FOR(log_softmax_vjp_row)(const FOR(slice) * s)
 {
-    const VEC sum = FOR(splat)(FOR(reduce_run)(&FOR(reduce_sum), s->n, s->g, 0));
+    const VEC sum = FOR(splat)(FOR(reduce_run)(&FOR(reducers)[REDUCER_sum], s->n, s->g, 0));
     ROW_VJP(s, FOR(log_softmax_term))
 }
 

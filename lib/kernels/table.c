@@ -5,13 +5,20 @@
 #define TEXT_(s) #s
 #define TEXT(s) TEXT_(s)
 
-extern const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise);
+/* Matrix products gain most by wider vectors; AVX-512 borrows the rest, to the same bits, unless all was asked for. */
+#if defined(TAPE__ISA_AVX512) && !defined(TAPE__AVX512_ALL)
+#define OTHER_SYM(name) name##_avx2
+#else
+#define OTHER_SYM(name) TAPE__ISA_SYM(name)
+#endif
+
+extern const struct tape__ewise_kernels OTHER_SYM(tape__ewise);
 extern const struct tape__gemm_kernels TAPE__ISA_SYM(tape__gemm);
-extern const struct tape__reduce_kernels TAPE__ISA_SYM(tape__reduce);
-extern const struct tape__softmax_kernels TAPE__ISA_SYM(tape__softmax);
-extern const struct tape__norm_kernels TAPE__ISA_SYM(tape__norm);
-extern tape__past_cache_fn TAPE__ISA_SYM(tape__past_cache);
-extern const struct tape__cell_kernels TAPE__ISA_SYM(tape__cell);
+extern const struct tape__reduce_kernels OTHER_SYM(tape__reduce);
+extern const struct tape__softmax_kernels OTHER_SYM(tape__softmax);
+extern const struct tape__norm_kernels OTHER_SYM(tape__norm);
+extern tape__past_cache_fn OTHER_SYM(tape__past_cache);
+extern const struct tape__cell_kernels OTHER_SYM(tape__cell);
 
 const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
     .isa = TEXT(TAPE__ISA),
@@ -20,11 +27,11 @@ const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
 #else
     .fma = false,
 #endif
-    .ewise = &TAPE__ISA_SYM(tape__ewise),
+    .ewise = &OTHER_SYM(tape__ewise),
     .gemm = &TAPE__ISA_SYM(tape__gemm),
-    .reduce = &TAPE__ISA_SYM(tape__reduce),
-    .softmax = &TAPE__ISA_SYM(tape__softmax),
-    .norm = &TAPE__ISA_SYM(tape__norm),
-    .past_cache = TAPE__ISA_SYM(tape__past_cache),
-    .cell = &TAPE__ISA_SYM(tape__cell),
+    .reduce = &OTHER_SYM(tape__reduce),
+    .softmax = &OTHER_SYM(tape__softmax),
+    .norm = &OTHER_SYM(tape__norm),
+    .past_cache = OTHER_SYM(tape__past_cache),
+    .cell = &OTHER_SYM(tape__cell),
 };

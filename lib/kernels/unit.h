@@ -7,7 +7,8 @@
 #include "kernels.h"
 #include "vec.h"
 
-/* The statement for each native vector k of a unit; k is a constant, so that the compiler keeps units in registers. */
+/* The statement for each native vector k of a unit; k is a constant, so that the compiler keeps units in registers,
+   unless it is to make small code. */
 #if defined(TAPE__ISA_AVX512)
 #define PARTWISE(...) PART(0, __VA_ARGS__)
 enum { PARTS = 1 };
@@ -15,8 +16,15 @@ enum { PARTS = 1 };
 #define PARTWISE(...) PART(0, __VA_ARGS__) PART(1, __VA_ARGS__)
 enum { PARTS = 2 };
 #else
-#define PARTWISE(...) PART(0, __VA_ARGS__) PART(1, __VA_ARGS__) PART(2, __VA_ARGS__) PART(3, __VA_ARGS__)
 enum { PARTS = 4 };
+#ifdef __OPTIMIZE_SIZE__
+#define PARTWISE(...)                                                                                                  \
+    for (int k = 0; k < PARTS; k++) {                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
+#else
+#define PARTWISE(...) PART(0, __VA_ARGS__) PART(1, __VA_ARGS__) PART(2, __VA_ARGS__) PART(3, __VA_ARGS__)
+#endif
 #endif
 #define PART(number, ...)                                                                                              \
     {                                                                                                                  \
@@ -30,6 +38,13 @@ typedef int64_t lane_f64;
 /* All bits set as often as a unit has lanes, then none as often. */
 static const lane_f32 first_lanes_f32[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
 static const lane_f64 first_lanes_f64[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+
+/* Inlined where speed is wanted; else the code would be long. */
+#ifdef __OPTIMIZE_SIZE__
+#define UNIT_INLINE __attribute__((noinline, unused)) static
+#else
+#define UNIT_INLINE TAPE__INLINE
+#endif
 
 /* Loads of chosen lanes that touch nothing else, where the instruction set has them. */
 #if defined(TAPE__ISA_AVX512)

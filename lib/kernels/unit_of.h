@@ -56,7 +56,7 @@ TAPE__INLINE FOR(mask) FOR(lanes_below)(int n, int k)
 }
 
 /* The first n < WIDTH lanes from x, the others 0. Nothing beyond is read. */
-TAPE__INLINE UNIT FOR(unit_load_some)(const ELEM *x, int n)
+UNIT_INLINE UNIT FOR(unit_load_some)(const ELEM *x, int n)
 {
     UNIT u;
 #ifdef MASKED_LOAD
@@ -69,7 +69,7 @@ TAPE__INLINE UNIT FOR(unit_load_some)(const ELEM *x, int n)
     return u;
 }
 
-TAPE__INLINE void FOR(unit_store_some)(ELEM *x, UNIT u, int n)
+UNIT_INLINE void FOR(unit_store_some)(ELEM *x, UNIT u, int n)
 {
     ELEM lane[WIDTH];
     FOR(unit_store)(lane, u);
@@ -77,12 +77,12 @@ TAPE__INLINE void FOR(unit_store_some)(ELEM *x, UNIT u, int n)
 }
 
 /* The same for any n > 0: all lanes where there are as many. */
-TAPE__INLINE UNIT FOR(unit_load_upto)(const ELEM *x, int64_t n)
+UNIT_INLINE UNIT FOR(unit_load_upto)(const ELEM *x, int64_t n)
 {
     return n < WIDTH ? FOR(unit_load_some)(x, (int)n) : FOR(unit_load)(x);
 }
 
-TAPE__INLINE void FOR(unit_store_upto)(ELEM *x, UNIT u, int64_t n)
+UNIT_INLINE void FOR(unit_store_upto)(ELEM *x, UNIT u, int64_t n)
 {
     if (n < WIDTH)
         FOR(unit_store_some)(x, u, (int)n);
@@ -91,7 +91,7 @@ TAPE__INLINE void FOR(unit_store_upto)(ELEM *x, UNIT u, int64_t n)
 }
 
 /* The first n lanes of u, the others `rest`. */
-TAPE__INLINE UNIT FOR(unit_keep)(UNIT u, int n, ELEM rest)
+UNIT_INLINE UNIT FOR(unit_keep)(UNIT u, int n, ELEM rest)
 {
     PARTWISE(u.part[k] = FOR(sel)(FOR(lanes_below)(n, k), u.part[k], FOR(splat)(rest));)
     return u;

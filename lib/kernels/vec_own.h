@@ -56,6 +56,13 @@
         1.8958778238693258e-07, -3.3756645920897203e-08, -2.2774137817363405e-08, 6.5198401469649942e-09
 enum { NDTR_K_f32 = 4, NDTR_TOP_f32 = 15, NDTR_K_f64 = 5, NDTR_TOP_f64 = 39 };
 
+/* GCC keeps the loop at -O2 otherwise, and its counter costs more than the sum. */
+#if defined(__clang__) || defined(__OPTIMIZE_SIZE__)
+#define EACH_POWER
+#else
+#define EACH_POWER _Pragma("GCC unroll 24")
+#endif
+
 #endif
 
 #define POLYNOMIAL(x, c) FOR(polynomial)(x, c, (int)(sizeof(c) / sizeof *(c)))
@@ -64,6 +71,7 @@ enum { NDTR_K_f32 = 4, NDTR_TOP_f32 = 15, NDTR_K_f64 = 5, NDTR_TOP_f64 = 39 };
 static inline VEC FOR(polynomial)(VEC x, const FOR(elem) * c, int n)
 {
     VEC y = FOR(splat)(c[n - 1]);
+    EACH_POWER
     for (int i = n - 2; i >= 0; i--)
         y = FOR(fma)(y, x, FOR(splat)(c[i]));
     return y;

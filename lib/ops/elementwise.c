@@ -266,6 +266,11 @@ static tape_tensor run_unary(int op, tape_tensor a)
     return run(op, &a, 1, NULL, 0);
 }
 
+TAPE__INLINE bool is_arithmetic(int op)
+{
+    return op == TAPE__OP_add || op == TAPE__OP_sub || op == TAPE__OP_mul || op == TAPE__OP_div;
+}
+
 /* Which of two operands is one element that stretches to the other's shape: a bit of `still`; 0 if neither does. */
 TAPE__INLINE unsigned stretched(const tape__layout *a, const tape__layout *b)
 {
@@ -281,7 +286,7 @@ TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
     uint32_t p = ready ? tape__find(t, a) : TAPE__NO_SLOT, q = ready ? tape__find(t, b) : TAPE__NO_SLOT;
     if (TAPE__LIKELY(p != TAPE__NO_SLOT && q != TAPE__NO_SLOT)) {
         tape__node *na = tape__at(t, p), *nb = tape__at(t, q), *y;
-        bool plain = op == TAPE__OP_add || op == TAPE__OP_sub || op == TAPE__OP_mul || op == TAPE__OP_div;
+        bool plain = is_arithmetic(op);
         bool equal = na->layout == nb->layout && na->dtype == nb->dtype;
         uint32_t slot;
         if (plain && equal && na->layout->numel == 1 && na->dtype <= TAPE_F64 && (y = short_node(t, na, &slot))) {
@@ -296,6 +301,12 @@ TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
     }
     const tape_tensor x[2] = {a, b};
     return run(op, x, 2, NULL, 0);
+}
+
+/* One copy for all ops but those four. */
+static __attribute__((noinline)) tape_tensor run_pair(int op, tape_tensor a, tape_tensor b)
+{
+    return run_binary(op, a, b);
 }
 
 /* ---- masks ------------------------------------------------------------------------------------------------------- */
@@ -386,10 +397,11 @@ static tape_tensor other_side(tape_tensor *x, double number, const char *op_name
         const double p[3] = {p0, p1, p2};                                                                              \
         return run(TAPE__OP_##name, &a, 1, p, 3);                                                                      \
     }
+/* Not inlined into the forms with a number. */
 #define DEFINE_BINARY(function, name)                                                                                  \
-    tape_tensor function(tape_tensor a, tape_tensor b)                                                                 \
+    __attribute__((noinline)) tape_tensor function(tape_tensor a, tape_tensor b)                                       \
     {                                                                                                                  \
-        return run_binary(TAPE__OP_##name, a, b);                                                                      \
+        return (is_arithmetic(TAPE__OP_##name) ? run_binary : run_pair)(TAPE__OP_##name, a, b);                        \
     }
 #define DEFINE_BINARY1(function, name)                                                                                 \
     tape_tensor function(tape_tensor a, tape_tensor b, double p0)                                                      \
