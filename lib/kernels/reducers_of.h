@@ -92,7 +92,7 @@ DEFINE_FOLD(min)
             odd = FOR(join_some_##name)(odd, x + WIDTH, (int)n - WIDTH, c);                                            \
         lanes->even = even;                                                                                            \
         lanes->odd = odd;                                                                                              \
-    }                                             
+    }
 REDUCERS(DEFINE_REDUCER)
 #undef DEFINE_REDUCER
 
