@@ -58,8 +58,10 @@ static void keep(figures *all, const figure *seen)
 static bool run(const char *program, const char *options, const char *filter, int threads, figures *all)
 {
     char command[1024], line[256];
-    snprintf(command, sizeof command, "'%s' --filter '%s' --threads %d --json /dev/null%s", program, filter, threads,
-             options);
+    /* OpenBLAS below libtorch has threads of its own, which libtorch does not set. */
+    snprintf(command, sizeof command,
+             "OPENBLAS_NUM_THREADS=%d OMP_NUM_THREADS=%d '%s' --filter '%s' --threads %d --json /dev/null%s", threads,
+             threads, program, filter, threads, options);
     FILE *lines = popen(command, "r");
     if (!lines)
         return false;
