@@ -1,7 +1,5 @@
 /* Values that end before the tape does: after a last use, or consumed by a sweep. Knows who may still look at a block,
  * not what is in it. */
-#include <stddef.h>
-
 #include "kernels/any/ewise_driver.h"
 #include "sweep.h"
 
@@ -59,8 +57,7 @@ bool tape__is_gone(const tape__node *x)
 {
     if (x->flags & TAPE__LEAF_ALIAS || !(x->generation & TAPE__ENDED))
         return false;
-    const tape__node *owner =
-        (const tape__node *)(const void *)((const char *)x->version - offsetof(tape__node, own_version));
+    const tape__node *owner = tape__storage_owner(x);
     return !(owner->flags & (TAPE__OWNS_BLOCK | TAPE__INLINE_VALUE));
 }
 
