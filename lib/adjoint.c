@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "kernels/any/ewise_driver.h"
-#include "op_index.h"
+#include "trace.h"
 
 #define IN_PLACE ((size_t)1 << 16) /* bytes of a leaf's adjoint from which a copy costs more than a claim */
 
@@ -65,15 +65,6 @@ void tape__adjoint_release(tape *t, tape__adjoint *adjoint)
     }
 }
 
-void tape__adjoint_drop(tape *t, tape__node *x)
-{
-    if (!(x->flags & TAPE__HAS_ADJOINT))
-        return;
-    x->flags &= (uint8_t)~TAPE__HAS_ADJOINT;
-    if (!tape__is_single(x))
-        tape__adjoint_release(t, x->adj.adjoint);
-}
-
 tape__adjoint *tape__adjoint_of(tape *t, const tape__node *x)
 {
     if (!tape__is_single(x)) {
@@ -118,13 +109,16 @@ static bool is_exclusive(const tape__adjoint *adjoint)
     return adjoint->refs == 1 && (adjoint->block || adjoint->leaf) && tape__is_dense(adjoint->layout);
 }
 
+static inline bool is_large_leaf(const tape__node *x)
+{
+    return x->op == TAPE__OP_LEAF && (size_t)x->layout->numel * tape_dtype_size(x->dtype) >= IN_PLACE;
+}
+
 /* An adjoint in the buffer of a leaf's gradient; NULL where that cannot be had. */
 static tape__adjoint *adjoint_in_place(tape *t, tape__node *x)
 {
     tape__leaf *leaf = x->u.leaf;
-    const size_t bytes = (size_t)x->layout->numel * tape_dtype_size(x->dtype);
-    if (!t->claiming || x->op != TAPE__OP_LEAF || bytes < IN_PLACE || !tape__alias_alive(t, x) ||
-        leaf->dtype != x->dtype)
+    if (!t->claiming || !is_large_leaf(x) || !tape__alias_alive(t, x) || leaf->dtype != x->dtype)
         return NULL;
     void *data = tape__leaf_claim(t, leaf);
     if (!data)
@@ -236,4 +230,16 @@ void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate)
     x->adj.adjoint = mine;
     x->flags |= TAPE__HAS_ADJOINT;
     return mine->data;
+}
+
+void *tape__adjoint_inherit(tape *t, tape__node *y, tape__node *x)
+{
+    tape__adjoint *g = y->adj.adjoint;
+    if (x->flags & TAPE__HAS_ADJOINT || g->refs != 1 || !g->block || g->data != g->block || tape__traces(t) ||
+        is_large_leaf(x))
+        return NULL;
+    y->flags &= (uint8_t)~TAPE__HAS_ADJOINT;
+    x->adj.adjoint = g;
+    x->flags |= TAPE__HAS_ADJOINT;
+    return g->data;
 }

@@ -45,6 +45,10 @@ bool tape__contribute(tape *t, tape__node *x, const void *data, const tape__layo
  * error. */
 void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate);
 
+/* Where a kernel may overwrite y's adjoint, which nobody reads after it, with x's, which x does not have yet: the block
+ * goes from y to x. NULL where it is shared, or would have to be copied to its end. Of y's layout and dtype. */
+void *tape__adjoint_inherit(tape *t, tape__node *y, tape__node *x);
+
 /* x's adjoint as a struct with a reference of its own, made from the node's value for a one-element x. */
 tape__adjoint *tape__adjoint_of(tape *t, const tape__node *x);
 
@@ -54,8 +58,14 @@ bool tape__adjoint_lend(tape *t, tape__node *x, const void *data, const tape__la
 /* Adjoints of leaves that were written into the gradients' buffers move to blocks of their own. */
 void tape__adjoint_settle(tape *t);
 
-/* x's adjoint is used up. */
-void tape__adjoint_drop(tape *t, tape__node *x);
+/* x's adjoint, if it has one, is used up. */
+static inline void tape__adjoint_drop(tape *t, tape__node *x)
+{
+    bool release = x->flags & TAPE__HAS_ADJOINT && !tape__is_single(x);
+    x->flags &= (uint8_t)~TAPE__HAS_ADJOINT;
+    if (release)
+        tape__adjoint_release(t, x->adj.adjoint);
+}
 
 /*
  * One record of a plain sweep for an op that has a fused VJP: nodes and memory instead of handles, so that a small op

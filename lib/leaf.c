@@ -238,7 +238,8 @@ void *tape__leaf_claim(tape *t, tape__leaf *leaf)
     if (!tape__leaf_gradient_buffer(leaf))
         return NULL;
     tape__leaf *gradient = leaf->gradient;
-    if (tape__find_leaf(t, tape__leaf_handle(gradient)) != TAPE__NO_SLOT)
+    uint32_t slot;
+    if (tape__find_leaf(t, tape__leaf_handle(gradient), &slot))
         return NULL;
     tape__leaf_lock(leaf);
     bool free = !leaf->has_gradient && !leaf->hook && !atomic_load(&leaf->claimed) &&
@@ -349,6 +350,7 @@ static TAPE__NOINLINE uint32_t make_proxy(tape *t, tape__leaf *leaf, uint64_t ge
     if (t->promote && node->dtype == TAPE_F32 && !promote_value(t, node))
         return TAPE__NO_SLOT;
     proxy->generation = generation;
+    proxy->leaf = leaf;
     proxy->epoch = t->layout_epoch;
     proxy->node[wants] = slot;
     return slot;
@@ -369,28 +371,10 @@ static TAPE__NOINLINE uint32_t bad_handle(tape *t, tape_tensor x, int position)
     return TAPE__NO_SLOT;
 }
 
-uint32_t tape__find_leaf(const tape *t, tape_tensor x)
-{
-    if (TAPE__UNLIKELY(x.slot >= t->proxy_count || !x.generation))
-        return TAPE__NO_SLOT;
-    tape__leaf *leaf = tape__leaf_at(x.slot);
-    const tape__proxy *proxy = &t->proxies[x.slot];
-    bool wants = atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed);
-    uint32_t slot = proxy->node[wants];
-    if (TAPE__UNLIKELY(atomic_load_explicit(&leaf->generation, memory_order_acquire) != x.generation ||
-                       proxy->generation != x.generation || slot >= t->count))
-        return TAPE__NO_SLOT;
-    const tape__node *node = tape__at(t, slot);
-    bool has = node->flags & TAPE__REQUIRES_GRAD;
-    bool dtype_fits = node->dtype == (t->promote && leaf->dtype == TAPE_F32 ? TAPE_F64 : leaf->dtype);
-    bool current = node->op == TAPE__OP_LEAF && node->u.leaf == leaf && wants == has && dtype_fits;
-    return TAPE__LIKELY(current) ? slot : TAPE__NO_SLOT;
-}
-
 static uint32_t resolve_leaf(tape *t, tape_tensor x, int position)
 {
-    uint32_t found = tape__find_leaf(t, x);
-    if (TAPE__LIKELY(found != TAPE__NO_SLOT))
+    uint32_t found;
+    if (TAPE__LIKELY(tape__find_leaf(t, x, &found) != NULL))
         return found;
     tape__leaf *leaf = tape__leaf_at(x.slot);
     bool alive = leaf && x.generation && atomic_load_explicit(&leaf->generation, memory_order_acquire) == x.generation;

@@ -36,8 +36,9 @@ void tape__reads_free(tape *t, tape__reads *reads)
 
 static bool is_node(const tape *t, tape_tensor x, uint32_t slot)
 {
+    uint32_t found;
     if (x.flags & TAPE__FLAG_LEAF)
-        return tape__find_leaf(t, x) == slot;
+        return tape__find_leaf(t, x, &found) && found == slot;
     return x.slot == slot && x.generation == tape__at(t, slot)->generation;
 }
 

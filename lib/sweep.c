@@ -7,15 +7,12 @@
 #include "profile.h"
 #include "watch.h"
 
-bool tape__sweep_wants(const tape__sweep *s, uint32_t slot, const tape__node *node)
+bool tape__sweep_targets(const tape__sweep *s, uint32_t slot)
 {
-    if (slot < s->floor) {
-        for (int j = 0; j < s->target_count; j++)
-            if (s->targets[j].slot == slot)
-                return true;
-        return false;
-    }
-    return node->flags & (s->to_leaves ? TAPE__REQUIRES_GRAD : TAPE__WANTED);
+    for (int j = 0; j < s->target_count; j++)
+        if (s->targets[j].slot == slot)
+            return true;
+    return false;
 }
 
 /* ---- contributions ----------------------------------------------------------------------------------------------- */
@@ -131,10 +128,9 @@ static bool keep_for_target(tape__sweep *s, uint32_t slot, const tape__node *x)
     return true;
 }
 
-static bool visit(tape__sweep *s, uint32_t slot, tape__node *y)
+/* A record of the table's general ops, a leaf, a constant or an output, or anything of a recorded sweep. */
+static bool visit_any(tape__sweep *s, uint32_t slot, tape__node *y)
 {
-    if (y->flags & TAPE__TARGET && y->flags & TAPE__HAS_ADJOINT && !keep_for_target(s, slot, y))
-        return false;
     if (y->op == TAPE__OP_LEAF) {
         if (s->to_leaves) {
             y->in[0] = s->leaves;
@@ -144,15 +140,25 @@ static bool visit(tape__sweep *s, uint32_t slot, tape__node *y)
     } else if (y->op == TAPE__OP_OUTPUT) {
         tape__at(s->t, y->in[0])->flags |= TAPE__SIBLING_ADJOINT;
         return true; /* the adjoint stays for the record */
-    } else if (y->op != TAPE__OP_NONE && y->flags & TAPE__REQUIRES_GRAD) {
-        bool fused = tape__ops[y->op].ewise >= 0 && !s->record && s->t->wrong_op != y->op;
-        if (!(fused ? tape__visit_elementwise(s, slot) : tape__visit_general(s, slot)))
-            return false;
+    } else if (y->op != TAPE__OP_NONE && y->flags & TAPE__REQUIRES_GRAD && !tape__visit_general(s, slot)) {
+        return false;
     }
     int outputs = tape__record_outputs(y);
     for (int k = 0; k < outputs; k++)
         drop(s, tape__at(s->t, slot + (uint32_t)k));
     y->flags &= (uint8_t)~TAPE__SIBLING_ADJOINT;
+    return true;
+}
+
+TAPE__INLINE bool visit(tape__sweep *s, uint32_t slot, tape__node *y)
+{
+    if (TAPE__UNLIKELY(y->flags & TAPE__TARGET) && y->flags & TAPE__HAS_ADJOINT && !keep_for_target(s, slot, y))
+        return false;
+    if (tape__ops[y->op].ewise < 0 || TAPE__UNLIKELY(s->record || s->t->wrong_op == y->op))
+        return visit_any(s, slot, y);
+    if (TAPE__LIKELY(y->flags & TAPE__REQUIRES_GRAD) && !tape__visit_elementwise(s, y))
+        return false;
+    tape__adjoint_drop(s->t, y);
     return true;
 }
 

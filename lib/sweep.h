@@ -40,8 +40,16 @@ bool tape__sweep_run(tape__sweep *s, uint32_t top);
  * after an error; then no leaf has changed. */
 bool tape__sweep_finish(tape__sweep *s, bool ok);
 
+/* Whether the node, which belongs to the world outside the running callback, is a target. */
+bool tape__sweep_targets(const tape__sweep *s, uint32_t slot);
+
 /* Whether the sweep carries adjoints to this node. */
-bool tape__sweep_wants(const tape__sweep *s, uint32_t slot, const tape__node *node);
+static inline bool tape__sweep_wants(const tape__sweep *s, uint32_t slot, const tape__node *node)
+{
+    if (TAPE__UNLIKELY(slot < s->floor))
+        return tape__sweep_targets(s, slot);
+    return node->flags & (s->to_leaves ? TAPE__REQUIRES_GRAD : TAPE__WANTED);
+}
 
 /* x's adjoint += the tensor g, in either mode; g has x's shape. */
 bool tape__sweep_add(tape__sweep *s, uint32_t slot, tape_tensor g);
@@ -62,7 +70,7 @@ void tape__consume(tape__sweep *s, uint32_t slot, uint32_t n);
 bool tape__check_uses(tape *t, const tape__node *y, const uint32_t *in, const uint32_t *saved, int n, unsigned uses);
 
 /* One record: its VJP, by the fused elementwise kernels, or by handles (general ops, create_graph). */
-bool tape__visit_elementwise(tape__sweep *s, uint32_t slot);
+bool tape__visit_elementwise(tape__sweep *s, tape__node *y);
 bool tape__visit_general(tape__sweep *s, uint32_t slot);
 
 /* What a VJP or a hook made from node `count` on ends; blocks that became adjoints have left their nodes before. */

@@ -9,6 +9,7 @@
 
 #include "arena.h"
 #include "dispatch.h"
+#include "op_index.h"
 #include "parallel.h"
 #include "shape.h"
 #include "tape/tape.h"
@@ -196,6 +197,7 @@ typedef struct tape__leaf {
 /* A tape's memory of which node stands for a leaf, indexed by the leaf's slot. Checked against the node before use. */
 typedef struct tape__proxy {
     uint64_t generation;
+    tape__leaf *leaf;
     const tape__layout *layout;
     uint32_t node[2]; /* of the leaf frozen, and with gradient: a thawed leaf is again the node that it was */
     uint32_t epoch;   /* the layout table's */
@@ -393,16 +395,33 @@ bool tape__alias_alive(const tape *t, const tape__node *node);
  * names argument `position` of the running op. */
 uint32_t tape__resolve(tape *t, tape_tensor x, int position);
 
-/* The same, for a handle that is in order and needs no new node; TAPE__NO_SLOT otherwise, without an error. */
-uint32_t tape__find_leaf(const tape *t, tape_tensor x);
-TAPE__INLINE uint32_t tape__find(const tape *t, tape_tensor x)
+/* The same, for a handle that is in order and needs no new node; NULL otherwise, without an error. */
+TAPE__INLINE tape__node *tape__find_leaf(const tape *t, tape_tensor x, uint32_t *slot)
+{
+    const tape__proxy *proxy = &t->proxies[x.slot];
+    if (TAPE__UNLIKELY(x.slot >= t->proxy_count || !x.generation || proxy->generation != x.generation))
+        return NULL;
+    const tape__leaf *leaf = proxy->leaf;
+    bool wants = atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed);
+    *slot = proxy->node[wants];
+    if (TAPE__UNLIKELY(atomic_load_explicit(&leaf->generation, memory_order_acquire) != x.generation ||
+                       *slot >= t->count))
+        return NULL;
+    tape__node *node = tape__at(t, *slot);
+    bool current = node->op == TAPE__OP_LEAF && node->u.leaf == leaf && wants == (node->flags & TAPE__REQUIRES_GRAD) &&
+                   node->dtype == (TAPE__UNLIKELY(t->promote) && leaf->dtype == TAPE_F32 ? TAPE_F64 : leaf->dtype);
+    return TAPE__LIKELY(current) ? node : NULL;
+}
+
+TAPE__INLINE tape__node *tape__find(const tape *t, tape_tensor x, uint32_t *slot)
 {
     if (x.flags & TAPE__FLAG_LEAF)
-        return tape__find_leaf(t, x);
+        return tape__find_leaf(t, x, slot);
+    *slot = x.slot;
     if (TAPE__UNLIKELY(x.slot >= t->count))
-        return TAPE__NO_SLOT;
-    const tape__node *node = tape__at(t, x.slot);
-    return TAPE__LIKELY(node->generation == x.generation && !(node->flags & TAPE__LEAF_ALIAS)) ? x.slot : TAPE__NO_SLOT;
+        return NULL;
+    tape__node *node = tape__at(t, x.slot);
+    return TAPE__LIKELY(node->generation == x.generation && !(node->flags & TAPE__LEAF_ALIAS)) ? node : NULL;
 }
 
 /* ---- running an op ----------------------------------------------------------------------------------------------- */

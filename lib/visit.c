@@ -445,8 +445,27 @@ static bool is_unwritten(const tape__node *y, tape__node *const *x, unsigned use
            !(uses & TAPE__USES_X1 && *x[1]->version != y->saved[1]) && !(uses & TAPE__USES_Y && y->own_version);
 }
 
-/* Where y, its adjoint and its inputs share one dense layout there is nothing to plan. A saved value that was written
- * is declined: the long way reports it. */
+/* x[i]'s adjoint += d_i g; `last`: nobody reads g any more. */
+static bool derive_one(tape *t, tape__node *y, tape__node *const *x, int i, unsigned uses, bool last)
+{
+    tape__adjoint *g = y->adj.adjoint;
+    if (uses & TAPE__USES_ONE)
+        return tape__contribute(t, x[i], g->data, g->layout, g);
+    const void *const data[3] = {x[0]->data, x[1]->data, NULL};
+    bool accumulate = false;
+    void *out = last ? tape__adjoint_inherit(t, y, x[i]) : NULL;
+    if (!out)
+        out = tape__adjoint_target(t, x[i], &accumulate);
+    if (out)
+        tape__ewise_flat_derivative(t->kernels, tape__threads_of(t), tape__ops[y->op].ewise, i, y->dtype,
+                                    y->layout->numel, 0, out, accumulate, g->data, data, y->data, NULL);
+    return out;
+}
+
+/*
+ * Where y, its adjoint and its inputs share one dense layout there is nothing to plan. A saved value that was written
+ * is declined: the long way reports it. The input that has no adjoint yet comes last, for it may inherit y's.
+ */
 static enum outcome derive_alike(tape__sweep *s, tape__node *y)
 {
     tape *t = s->t;
@@ -457,38 +476,28 @@ static enum outcome derive_alike(tape__sweep *s, tape__node *y)
     tape__node *x[2] = {tape__at(t, y->in[0]), tape__at(t, y->in[op->arity - 1])};
     if (x[0]->layout != layout || x[1]->layout != layout)
         return DECLINED;
-    tape__adjoint *g = y->adj.adjoint;
-    const void *const data[3] = {x[0]->data, x[1]->data, NULL};
+    int n = 0, todo[2];
+    unsigned uses[2];
     for (int i = 0; i < op->arity; i++) {
         if (!(x[i]->flags & TAPE__REQUIRES_GRAD) || !tape__sweep_wants(s, y->in[i], x[i]))
             continue;
-        unsigned uses = tape__ewise_uses(op->ewise, i);
-        bool accumulate, ok = uses & TAPE__USES_ONE;
-        if (!is_unwritten(y, x, uses))
+        uses[i] = tape__ewise_uses(op->ewise, i);
+        if (!is_unwritten(y, x, uses[i]))
             return DECLINED;
-        if (ok)
-            ok = tape__contribute(t, x[i], g->data, layout, g);
-        else {
-            void *out = tape__adjoint_target(t, x[i], &accumulate);
-            if (out)
-                tape__ewise_flat_derivative(t->kernels, tape__threads_of(t), op->ewise, i, y->dtype, layout->numel, 0,
-                                            out, accumulate, g->data, data, y->data, NULL);
-            ok = out;
-        }
-        if (!ok)
-            return FAILED;
+        todo[n++] = i;
     }
+    if (n == 2 && x[0] != x[1] && x[1]->flags & TAPE__HAS_ADJOINT) {
+        todo[0] = 1;
+        todo[1] = 0;
+    }
+    for (int k = 0; k < n; k++)
+        if (!derive_one(t, y, x, todo[k], uses[todo[k]], k == n - 1))
+            return FAILED;
     return DONE;
 }
 
-bool tape__visit_elementwise(tape__sweep *s, uint32_t slot)
+static bool visit_any(tape__sweep *s, tape__node *y)
 {
-    tape__node *y = tape__at(s->t, slot);
-    if (derive_single(s, y))
-        return true;
-    enum outcome alike = derive_alike(s, y);
-    if (alike != DECLINED)
-        return alike == DONE;
     fused f = {.s = s, .y = y, .ewise = tape__ops[y->op].ewise, .params = tape__record_attr(y)};
     f.n_in = tape__record_inputs(y, &f.in, &f.saved);
     bool single = tape__is_single(y);
@@ -500,4 +509,15 @@ bool tape__visit_elementwise(tape__sweep *s, uint32_t slot)
         if (!derive(&f, i))
             return false;
     return true;
+}
+
+static bool visit_tensor(tape__sweep *s, tape__node *y)
+{
+    enum outcome alike = derive_alike(s, y);
+    return alike == DECLINED ? visit_any(s, y) : alike == DONE;
+}
+
+bool tape__visit_elementwise(tape__sweep *s, tape__node *y)
+{
+    return derive_single(s, y) || visit_tensor(s, y);
 }

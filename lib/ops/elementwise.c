@@ -232,7 +232,7 @@ TAPE__INLINE void arithmetic(int op, const tape__node *a, const tape__node *b, t
 }
 
 /* y has the shape of a, which is dense; bit k of `still` says that operand k is one element instead. */
-static tape_tensor run_flat(tape *t, int op, unsigned still, tape__node *a, uint32_t a_slot, tape__node *b,
+static tape_tensor run_flat(tape *t, int op, unsigned still, const tape__node *a, uint32_t a_slot, const tape__node *b,
                             uint32_t b_slot)
 {
     const tape__node *like = still & 1 ? b : a;
@@ -241,7 +241,7 @@ static tape_tensor run_flat(tape *t, int op, unsigned still, tape__node *a, uint
     uint32_t slot;
     if (n == 0 || like->dtype > TAPE_F64 || !tape__is_dense(like->layout) || t->count == t->capacity)
         return TAPE_NULL;
-    void *data = n > 1 ? tape__arena_get(&t->arena, (size_t)n * (like->dtype == TAPE_F32 ? 4 : 8)) : NULL;
+    void *data = n > 1 ? tape__arena_get(&t->arena, tape__ewise_bytes(like->dtype, n)) : NULL;
     tape__node *y = n == 1 || data ? short_node(t, like, &slot) : NULL;
     if (!y)
         return TAPE_NULL;
@@ -256,14 +256,10 @@ static tape_tensor run_flat(tape *t, int op, unsigned still, tape__node *a, uint
 static tape_tensor run_unary(int op, tape_tensor a)
 {
     tape *t = tape__tls;
-    uint32_t slot = TAPE__LIKELY(t && !t->detour) ? tape__find(t, a) : TAPE__NO_SLOT;
-    if (TAPE__LIKELY(slot != TAPE__NO_SLOT)) {
-        tape__node *node = tape__at(t, slot);
-        tape_tensor y = run_flat(t, op, 0, node, slot, node, slot);
-        if (!tape_is_null(y))
-            return y;
-    }
-    return run(op, &a, 1, NULL, 0);
+    uint32_t slot;
+    const tape__node *x = TAPE__LIKELY(t && !t->detour) ? tape__find(t, a, &slot) : NULL;
+    tape_tensor y = TAPE__LIKELY(x != NULL) ? run_flat(t, op, 0, x, slot, x, slot) : TAPE_NULL;
+    return TAPE__LIKELY(!tape_is_null(y)) ? y : run(op, &a, 1, NULL, 0);
 }
 
 TAPE__INLINE bool is_arithmetic(int op)
@@ -279,28 +275,36 @@ TAPE__INLINE unsigned stretched(const tape__layout *a, const tape__layout *b)
     return a->numel == 1 && a->rank <= b->rank ? 1 : 0;
 }
 
+static tape_tensor run_tensors(tape *t, int op, const tape__node *a, uint32_t a_slot, const tape__node *b,
+                               uint32_t b_slot)
+{
+    bool equal = a->layout == b->layout && a->dtype == b->dtype;
+    unsigned still = equal || a->dtype != b->dtype ? 0 : stretched(a->layout, b->layout);
+    return equal || still ? run_flat(t, op, still, a, a_slot, b, b_slot) : TAPE_NULL;
+}
+
+static __attribute__((noinline)) tape_tensor run_two(int op, tape_tensor a, tape_tensor b)
+{
+    const tape_tensor x[2] = {a, b};
+    return run(op, x, 2, NULL, 0);
+}
+
 TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
 {
     tape *t = tape__tls;
-    bool ready = TAPE__LIKELY(t && !t->detour);
-    uint32_t p = ready ? tape__find(t, a) : TAPE__NO_SLOT, q = ready ? tape__find(t, b) : TAPE__NO_SLOT;
-    if (TAPE__LIKELY(p != TAPE__NO_SLOT && q != TAPE__NO_SLOT)) {
-        tape__node *na = tape__at(t, p), *nb = tape__at(t, q), *y;
-        bool plain = is_arithmetic(op);
-        bool equal = na->layout == nb->layout && na->dtype == nb->dtype;
-        uint32_t slot;
-        if (plain && equal && na->layout->numel == 1 && na->dtype <= TAPE_F64 && (y = short_node(t, na, &slot))) {
-            y->data = &y->u;
-            arithmetic(op, na, nb, y);
-            return short_record(t, op, y, slot, TAPE__INLINE_VALUE, na, p, nb, q);
-        }
-        unsigned still = equal || na->dtype != nb->dtype ? 0 : stretched(na->layout, nb->layout);
-        tape_tensor result = equal || still ? run_flat(t, op, still, na, p, nb, q) : TAPE_NULL;
-        if (!tape_is_null(result))
-            return result;
+    uint32_t p, q, slot;
+    const tape__node *na, *nb;
+    if (TAPE__UNLIKELY(!t || t->detour || !(na = tape__find(t, a, &p)) || !(nb = tape__find(t, b, &q))))
+        return run_two(op, a, b);
+    tape__node *y;
+    if (is_arithmetic(op) && na->layout->numel == 1 && na->layout == nb->layout && na->dtype == nb->dtype &&
+        na->dtype <= TAPE_F64 && (y = short_node(t, na, &slot))) {
+        y->data = &y->u;
+        arithmetic(op, na, nb, y);
+        return short_record(t, op, y, slot, TAPE__INLINE_VALUE, na, p, nb, q);
     }
-    const tape_tensor x[2] = {a, b};
-    return run(op, x, 2, NULL, 0);
+    tape_tensor result = run_tensors(t, op, na, p, nb, q);
+    return TAPE__LIKELY(!tape_is_null(result)) ? result : run_two(op, a, b);
 }
 
 /* One copy for all ops but those four. */

@@ -7,7 +7,6 @@
 
 #include "ewise_run.h"
 
-enum { SHORT_BYTES = 1024 }; /* of a loop that is made in one go */
 enum {
     OPERANDS = TAPE__RUN_OPERANDS,
     VALUE = -1,                /* instead of a derivative's input */
@@ -438,30 +437,17 @@ static void run_flat_chunk(void *arg, int64_t i)
 static void run_flat(const tape__ewise_run *run, const struct tape__parallel *p, int64_t n, void *result,
                      const void *const *x)
 {
-    struct flat flat = {*run, n, result, x};
     if (p && n >= SERIAL)
-        tape__parallel_for(p, (n + CHUNK - 1) / CHUNK, run_flat_chunk, &flat);
+        tape__parallel_for(p, (n + CHUNK - 1) / CHUNK, run_flat_chunk, &(struct flat){*run, n, result, x});
     else if (n > 0)
         tape__ewise_run_on(run, n, result, x);
 }
 
-/* Few whole units need no more than the kernel. */
-static bool is_short(int dtype, int64_t n)
+void tape__ewise_flat_value_of_any(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew,
+                                   int dtype, int64_t n, unsigned still, void *y, const void *const *x,
+                                   const double *params)
 {
-    const int64_t unit = TAPE__UNIT_BYTES / (int)real_size(dtype);
-    return n <= SHORT_BYTES / (int)real_size(dtype) && (n & (unit - 1)) == 0;
-}
-
-void tape__ewise_flat_value(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int dtype,
-                            int64_t n, unsigned still, void *y, const void *const *x, const double *params)
-{
-    const tape__ewise_row row = {kernels, params, ew, VALUE, dtype};
-    if (is_short(dtype, n) && !still) {
-        tape__ewise_apply(&row, (size_t)n, y, x);
-        return;
-    }
-    tape__ewise_run run = {.row = row, .still = still};
-    run.item = (int)real_size(dtype);
+    const tape__ewise_run run = {{kernels, params, ew, VALUE, dtype}, NULL, (int)real_size(dtype), still};
     const void *operand[OPERANDS] = {NULL};
     for (int k = 0; k < tape__ewise_inputs(ew); k++)
         operand[k] = x[k];
@@ -472,20 +458,19 @@ void tape__ewise_flat_derivative(const struct tape__kernels *kernels, const stru
                                  int dtype, int64_t n, unsigned still, void *gx, bool accumulate, const void *g,
                                  const void *const *x, const void *y, const double *params)
 {
-    const tape__ewise_row row = {kernels, params, ew, i, dtype};
+    tape__ewise_derivative_fn *kernel = kernels->ewise->derivative[ew][i][dtype];
+    tape__ewise_value_fn *add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
+    if (TAPE__LIKELY(kernel && !still && tape__ewise_is_short(tape__ewise_bytes(dtype, n)))) {
+        _Alignas(64) char term[TAPE__EWISE_SHORT];
+        kernel((size_t)n, accumulate ? term : gx, g, x, y, params);
+        if (accumulate)
+            add((size_t)n, gx, (const void *[]){gx, term}, NULL);
+        return;
+    }
+    const tape__ewise_run run = {{kernels, params, ew, i, dtype}, add, (int)real_size(dtype), still};
     const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
     for (int k = 0; k < tape__ewise_inputs(ew); k++)
         operand[k] = x[k];
-    if (is_short(dtype, n) && !still) {
-        _Alignas(64) char term[SHORT_BYTES];
-        tape__ewise_apply(&row, (size_t)n, accumulate ? term : gx, operand);
-        if (accumulate)
-            kernels->ewise->value[TAPE__EW_add][dtype]((size_t)n, gx, (const void *[]){gx, term}, NULL);
-        return;
-    }
-    tape__ewise_run run = {.row = row, .still = still};
-    run.item = (int)real_size(dtype);
-    run.add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
     run_flat(&run, p, n, gx, operand);
 }
 

@@ -29,11 +29,36 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
  * k, TAPE__STILL_ADJOINT of the adjoint. Not for `where`.
  */
 #define TAPE__STILL_ADJOINT (1u << (TAPE__EWISE_INPUTS + 1))
-void tape__ewise_flat_value(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int dtype,
-                            int64_t n, unsigned still, void *y, const void *const *x, const double *params);
+void tape__ewise_flat_value_of_any(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew,
+                                   int dtype, int64_t n, unsigned still, void *y, const void *const *x,
+                                   const double *params);
 void tape__ewise_flat_derivative(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int i,
                                  int dtype, int64_t n, unsigned still, void *gx, bool accumulate, const void *g,
                                  const void *const *x, const void *y, const double *params);
+
+enum { TAPE__EWISE_SHORT = 1024 }; /* bytes of an operand of a loop that is made in one go */
+
+TAPE__INLINE size_t tape__ewise_bytes(int dtype, int64_t n)
+{
+    return (size_t)n * (dtype == TAPE_F32 ? sizeof(float) : sizeof(double));
+}
+
+/* Few whole units need no more than the kernel. */
+TAPE__INLINE bool tape__ewise_is_short(size_t bytes)
+{
+    return bytes <= TAPE__EWISE_SHORT && bytes % TAPE__UNIT_BYTES == 0;
+}
+
+TAPE__INLINE void tape__ewise_flat_value(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew,
+                                         int dtype, int64_t n, unsigned still, void *y, const void *const *x,
+                                         const double *params)
+{
+    tape__ewise_value_fn *kernel = kernels->ewise->value[ew][dtype];
+    if (TAPE__LIKELY(kernel && !still && tape__ewise_is_short(tape__ewise_bytes(dtype, n))))
+        kernel((size_t)n, y, x, params);
+    else
+        tape__ewise_flat_value_of_any(kernels, p, ew, dtype, n, still, y, x, params);
+}
 
 /* mask = 0 or 1 by the row. The inputs are of dtype, which may be any. */
 void tape__ewise_mask(const struct tape__kernels *kernels, const struct tape__parallel *p, int ewm, int dtype, int rank,
