@@ -72,25 +72,24 @@ static void commit_leaf(tape *t, tape__node *x)
     const void *data = single ? (const void *)&x->adj : x->adj.adjoint->data;
     const tape__layout *layout = single ? x->layout : x->adj.adjoint->layout, *dense = x->layout->dense;
     const bool in_place = !single && x->adj.adjoint->leaf;
+    const struct tape__parallel *threads = tape__threads_of(t);
     if (in_place)
         tape__leaf_lock(leaf);
     else
         tape__leaf_lock_gradient(leaf);
-    tape__leaf *gradient = leaf->gradient;
+    tape__leaf *gradient = tape__leaf_gradient(leaf);
     gradient->version++;
     if (in_place) {
         assert(data == gradient->data);
     } else if (x->dtype != leaf->dtype) { /* promoted to f64 by the checker */
-        tape__cast(tape__threads_of(t), dense->rank, dense->size, x->dtype, data, layout->stride, leaf->dtype,
-                   gradient->data);
-    } else {
+        tape__cast(threads, dense->rank, dense->size, x->dtype, data, layout->stride, leaf->dtype, gradient->data);
+    } else if (leaf->has_gradient) {
         const void *operands[2] = {gradient->data, data};
         const int64_t *strides[2] = {dense->stride, layout->stride};
-        if (leaf->has_gradient)
-            tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, x->dtype, dense->rank, dense->size,
-                              gradient->data, operands, strides, NULL);
-        else
-            tape__copy_dense(t, layout, x->dtype, data, gradient->data);
+        tape__ewise_value(t->kernels, threads, TAPE__EW_add, x->dtype, dense->rank, dense->size, gradient->data,
+                          operands, strides, NULL);
+    } else {
+        tape__copy_dense(t, layout, x->dtype, data, gradient->data);
     }
     leaf->has_gradient = true;
     tape__leaf_unlock(leaf);

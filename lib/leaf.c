@@ -18,21 +18,28 @@ static uint32_t leaf_count;
 static tape__leaf *free_leaves;
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static uint32_t chunk_of(uint32_t slot)
+TAPE__INLINE uint32_t chunk_of(uint32_t slot)
 {
     return 31u - (uint32_t)__builtin_clz(slot / FIRST_LEAVES + 1);
 }
 
-static uint32_t first_slot(uint32_t chunk)
+TAPE__INLINE uint32_t first_slot(uint32_t chunk)
 {
     return FIRST_LEAVES * ((1u << chunk) - 1);
 }
 
-tape__leaf *tape__leaf_at(uint32_t slot)
+TAPE__INLINE tape__leaf *leaf_at(uint32_t slot)
 {
     uint32_t chunk = chunk_of(slot);
     tape__leaf *leaves = chunk < MOST_CHUNKS ? atomic_load_explicit(&chunks[chunk], memory_order_acquire) : NULL;
     return leaves ? &leaves[slot - first_slot(chunk)] : NULL;
+}
+
+tape__leaf *tape__live_leaf(tape_tensor x)
+{
+    tape__leaf *leaf = x.flags & TAPE__FLAG_LEAF ? leaf_at(x.slot) : NULL;
+    bool alive = leaf && x.generation && atomic_load_explicit(&leaf->generation, memory_order_acquire) == x.generation;
+    return TAPE__LIKELY(alive) ? leaf : NULL;
 }
 
 /* Called with the lock held. */
@@ -56,7 +63,7 @@ static tape__leaf *take_descriptor(void)
         }
         atomic_store_explicit(&chunks[chunk], leaves, memory_order_release);
     }
-    return tape__leaf_at(leaf_count++);
+    return leaf_at(leaf_count++);
 }
 
 static void return_descriptor(tape__leaf *leaf)
@@ -102,7 +109,7 @@ static tape__leaf *new_leaf(tape_dtype dtype, const tape__layout *layout,
     }
     leaf->dtype = (uint8_t)dtype;
     leaf->is_gradient = leaf->has_gradient = false;
-    leaf->gradient = NULL;
+    atomic_store_explicit(&leaf->gradient, NULL, memory_order_relaxed);
     leaf->hook = NULL;
     atomic_store_explicit(&leaf->claimed, NULL, memory_order_relaxed);
     atomic_store_explicit(&leaf->user, 0, memory_order_relaxed);
@@ -162,8 +169,8 @@ tape_tensor tape_const(tape_dtype dtype, tape_shape shape, const void *data)
 
 tape__leaf *tape__leaf_of(tape *t, tape_tensor x)
 {
-    tape__leaf *leaf = x.flags & TAPE__FLAG_LEAF ? tape__leaf_at(x.slot) : NULL;
-    if (leaf && x.generation && atomic_load_explicit(&leaf->generation, memory_order_acquire) == x.generation)
+    tape__leaf *leaf = tape__live_leaf(x);
+    if (leaf)
         return leaf;
     tape__error(t, TAPE_ERROR_HANDLE, "%s",
                 tape_is_null(x)                ? "the handle is null"
@@ -181,39 +188,33 @@ tape_status tape_free(tape_tensor x)
     if (!t)
         return TAPE_ERROR_MEMORY;
     t->op_name = "free";
-    tape__leaf *leaf = x.flags & TAPE__FLAG_LEAF ? tape__leaf_at(x.slot) : NULL;
-    if (!leaf || atomic_load_explicit(&leaf->generation, memory_order_acquire) != x.generation) {
-        tape__leaf_of(t, x);
+    tape__leaf *leaf = tape__leaf_of(t, x);
+    if (!leaf)
         return t->status;
-    }
     if (leaf->is_gradient) {
         tape__error(t, TAPE_ERROR_STATE, "a gradient belongs to its leaf: free that, or call tape_zero_grad()");
         return t->status;
     }
-    if (leaf->gradient)
-        end_leaf(leaf->gradient);
-    leaf->gradient = NULL;
+    tape__leaf *gradient = tape__leaf_gradient(leaf);
+    if (gradient)
+        end_leaf(gradient);
+    atomic_store_explicit(&leaf->gradient, NULL, memory_order_relaxed);
     end_leaf(leaf);
     return TAPE_OK;
 }
 
 /* Several threads may want the buffer at once: one of theirs is kept. */
-bool tape__leaf_gradient_buffer(tape__leaf *leaf)
+bool tape__leaf_make_gradient(tape__leaf *leaf)
 {
-    tape__leaf_lock(leaf);
-    bool exists = leaf->gradient != NULL;
-    tape__leaf_unlock(leaf);
-    if (exists)
-        return true;
     tape__leaf *gradient = new_leaf(leaf->dtype, &leaf->layout, leaf->allocate, leaf->allocate_user), *spare = NULL;
     if (!gradient)
         return false;
     gradient->is_gradient = true;
     tape__leaf_lock(leaf);
-    if (leaf->gradient)
+    if (tape__leaf_gradient(leaf))
         spare = gradient;
     else
-        leaf->gradient = gradient;
+        atomic_store_explicit(&leaf->gradient, gradient, memory_order_release);
     tape__leaf_unlock(leaf);
     if (spare)
         end_leaf(spare);
@@ -237,7 +238,7 @@ void *tape__leaf_claim(tape *t, tape__leaf *leaf)
 {
     if (!tape__leaf_gradient_buffer(leaf))
         return NULL;
-    tape__leaf *gradient = leaf->gradient;
+    tape__leaf *gradient = tape__leaf_gradient(leaf);
     uint32_t slot;
     if (tape__find_leaf(t, tape__leaf_handle(gradient), &slot))
         return NULL;
@@ -272,7 +273,7 @@ void tape__leaves_shutdown(void)
 {
     pthread_mutex_lock(&registry_lock);
     for (uint32_t slot = 0; slot < leaf_count; slot++) {
-        tape__leaf *leaf = tape__leaf_at(slot);
+        tape__leaf *leaf = leaf_at(slot);
         if (atomic_load_explicit(&leaf->generation, memory_order_relaxed))
             leaf_memory_free(leaf);
     }
@@ -376,9 +377,8 @@ static uint32_t resolve_leaf(tape *t, tape_tensor x, int position)
     uint32_t found;
     if (TAPE__LIKELY(tape__find_leaf(t, x, &found) != NULL))
         return found;
-    tape__leaf *leaf = tape__leaf_at(x.slot);
-    bool alive = leaf && x.generation && atomic_load_explicit(&leaf->generation, memory_order_acquire) == x.generation;
-    return alive ? make_proxy(t, leaf, x.generation) : bad_handle(t, x, position);
+    tape__leaf *leaf = tape__live_leaf(x);
+    return leaf ? make_proxy(t, leaf, x.generation) : bad_handle(t, x, position);
 }
 
 uint32_t tape__resolve(tape *t, tape_tensor x, int position)

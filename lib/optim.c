@@ -242,22 +242,24 @@ static void update_piece(void *arg, int64_t i)
         tape__optim_update_f32(&part);
 }
 
-static void step_one(tape_optim *o, int64_t p, tape_tensor gradient)
+/* `u` holds what is the same for all parameters. */
+static void step_one(tape_optim *o, int64_t p, tape_tensor gradient, update *u)
 {
     const struct tape__param *param = &o->set->param[p];
-    update u = {{o->kind, o->numbers, ++o->step[p], param->numel, tape_data(gradient), NULL, {NULL}},
-                param->dtype == TAPE_F64};
-    struct tape__optim_job *job = &u.job;
-    job->numbers.lr *= param->lr_factor;
-    if (param->weight_decay >= 0)
-        job->numbers.weight_decay = param->weight_decay;
+    struct tape__optim_job *job = &u->job;
+    u->f64 = param->dtype == TAPE_F64;
+    job->numbers.lr = o->numbers.lr * param->lr_factor;
+    job->numbers.weight_decay = param->weight_decay >= 0 ? param->weight_decay : o->numbers.weight_decay;
+    job->step = ++o->step[p];
+    job->n = param->numel;
+    job->g = tape_data(gradient);
     job->p = tape_data_mut(param->leaf);
+    const tape_tensor *state = &o->state[p * TAPE__OPTIM_STATES];
     for (int k = 0; k < TAPE__OPTIM_STATES; k++)
-        if (!tape_is_none(o->state[p * TAPE__OPTIM_STATES + k]))
-            job->state[k] = tape_data_mut(o->state[p * TAPE__OPTIM_STATES + k]);
+        job->state[k] = tape_is_none(state[k]) ? NULL : tape_data_mut(state[k]);
     if (job->n >= 2 * PIECE)
-        tape_parallel_for((job->n + PIECE - 1) / PIECE, update_piece, &u);
-    else if (u.f64)
+        tape_parallel_for((job->n + PIECE - 1) / PIECE, update_piece, u);
+    else if (u->f64)
         tape__optim_update_f64(job);
     else
         tape__optim_update_f32(job);
@@ -268,10 +270,11 @@ tape_status tape_optim_step(tape_optim *o)
     tape_status status = check_state(o);
     if (status != TAPE_OK)
         return status;
+    update u = {.job = {.kind = o->kind, .numbers = o->numbers}};
     for (int64_t p = 0; p < o->params; p++) {
         tape_tensor gradient = tape_gradient(o->set->param[p].leaf);
         if (!tape_is_none(gradient))
-            step_one(o, p, gradient);
+            step_one(o, p, gradient, &u);
     }
     o->steps++;
     return TAPE_OK;

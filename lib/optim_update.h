@@ -20,7 +20,9 @@ static ANY_WIDTH void sgd(const struct tape__optim_job *job)
     const REAL *restrict g = job->g;
     REAL *restrict p = job->p;
     REAL lr = (REAL)job->numbers.lr, decay = (REAL)job->numbers.weight_decay;
-    for (int64_t i = 0; i < job->n; i++)
+    for (int64_t i = 0; decay == 0 && i < job->n; i++)
+        p[i] -= lr * g[i];
+    for (int64_t i = 0; decay != 0 && i < job->n; i++)
         p[i] -= lr * with_decay(g[i], p[i], decay);
 }
 

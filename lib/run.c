@@ -143,7 +143,7 @@ static size_t round_up(size_t bytes)
 }
 
 /* One arena block: the struct, then slots, versions and attributes. */
-static tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_size, bool custom)
+static tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_size, const void *custom)
 {
     size_t slots = round_up((size_t)n_in * sizeof(uint32_t));
     size_t bytes = round_up(sizeof(tape__extra)) + 2 * slots + (custom ? 2 : 1) * round_up(attr_size);
@@ -153,10 +153,14 @@ static tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_s
         return NULL;
     }
     unsigned char *at = (unsigned char *)extra + round_up(sizeof *extra);
-    *extra = (tape__extra){.n_in = (uint16_t)n_in, .n_out = 1, .attr_size = (uint32_t)attr_size, .bytes = bytes};
+    extra->n_in = (uint16_t)n_in;
+    extra->n_out = 1;
+    extra->attr_size = (uint32_t)attr_size;
+    extra->bytes = bytes;
     extra->in = (uint32_t *)(void *)at;
     extra->saved = (uint32_t *)(void *)(at + slots);
     extra->attr = at + 2 * slots;
+    extra->custom = custom;
     if (attr_size)
         memcpy(at + 2 * slots, attr, attr_size);
     if (attr_size && custom)
@@ -188,11 +192,13 @@ static void write_record(tape__call *call, int op, tape__extra *extra, const uin
 
 static bool resolve_all(tape *t, const tape_tensor *inputs, int n_in, uint32_t *slots, tape__node **nodes)
 {
-    for (int i = 0; i < n_in; i++)
+    for (int i = 0; i < n_in; i++) {
+        if (TAPE__LIKELY((nodes[i] = tape__find(t, inputs[i], &slots[i])) != NULL))
+            continue;
         if ((slots[i] = tape__resolve(t, inputs[i], i)) == TAPE__NO_SLOT)
             return false;
-    for (int i = 0; i < n_in; i++)
         nodes[i] = tape__at(t, slots[i]);
+    }
     return true;
 }
 
@@ -219,7 +225,7 @@ static tape_tensor run_row(tape *t, int op, const tape__op *row, const void *cus
         return TAPE_NULL;
     }
     size_t pointers = (size_t)n_in * sizeof(tape__node *);
-    tape__extra *extra = new_extra(t, n_in, attr, attr_size, custom != NULL);
+    tape__extra *extra = new_extra(t, n_in, attr, attr_size, custom);
     if (!extra)
         return TAPE_NULL;
     tape__node *few[FEW_INPUTS], **nodes = n_in <= FEW_INPUTS ? few : tape__arena_get(&t->arena, pointers);
@@ -228,11 +234,16 @@ static tape_tensor run_row(tape *t, int op, const tape__op *row, const void *cus
         return TAPE_NULL;
     }
     uint32_t *in = extra->in;
-    extra->custom = custom;
-    tape__call call = {.t = t, .op = row, .n_in = n_in, .in = nodes, .custom = custom};
+    tape__call call; /* out[] stays unset: zeroing it would cost as much as a small op */
+    call.t = t;
+    call.op = row;
+    call.n_in = n_in;
+    call.n_out = call.again = 0;
+    call.in = nodes;
     call.in_slot = in;
     call.attr = extra->attr;
     call.attr_size = attr_size;
+    call.custom = custom;
     uint64_t start = tape__span_begin(t);
     bool ok = resolve_all(t, inputs, n_in, in, nodes) && run_call(&call, op, extra, in);
     tape__span_end(t, start, op, row->name, ok ? &(tape__span_nodes){nodes, n_in, call.out_slot[0], call.n_out} : NULL);

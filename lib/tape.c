@@ -302,16 +302,6 @@ void tape__truncate(tape *t, uint32_t count)
     tape__forget_consumed(t, count);
 }
 
-bool tape__alias_alive(const tape *t, const tape__node *node)
-{
-    while (node->op != TAPE__OP_LEAF)
-        node = tape__at(t, node->in[0]);
-    /* saved[] of a leaf's node holds the leaf's generation */
-    uint64_t generation;
-    memcpy(&generation, node->saved, sizeof generation);
-    return atomic_load_explicit(&node->u.leaf->generation, memory_order_relaxed) == generation;
-}
-
 bool tape__settled(tape *t)
 {
     return TAPE__LIKELY(!t->unsettled) ||

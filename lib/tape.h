@@ -6,6 +6,7 @@
 #define TAPE__TAPE_H
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "arena.h"
 #include "dispatch.h"
@@ -182,10 +183,10 @@ typedef struct tape__leaf {
     _Atomic uint8_t requires_grad;
     bool is_gradient; /* belongs to another leaf */
     bool has_gradient;
-    atomic_flag lock;               /* guards the gradient's commit */
-    _Atomic(struct tape *) claimed; /* the tape whose running sweep writes into the absent gradient's buffer */
-    _Atomic uintptr_t user;         /* the one tape that has used the leaf: 0 for none, 1 for several */
-    struct tape__leaf *gradient;
+    atomic_flag lock;                      /* guards the gradient's commit */
+    _Atomic(struct tape *) claimed;        /* the tape whose running sweep writes into the absent gradient's buffer */
+    _Atomic uintptr_t user;                /* the one tape that has used the leaf: 0 for none, 1 for several */
+    _Atomic(struct tape__leaf *) gradient; /* NULL before the first; then the same as long as the leaf lives */
     struct tape__leaf *next_free;
     tape_gradient_hook *hook;
     void *hook_user;
@@ -359,7 +360,7 @@ uint64_t tape__leaf_generation(void);
 
 /* The leaf behind a handle; NULL after an error. */
 tape__leaf *tape__leaf_of(tape *t, tape_tensor x);
-tape__leaf *tape__leaf_at(uint32_t slot);
+tape__leaf *tape__live_leaf(tape_tensor x); /* the same without an error */
 void tape__leaves_shutdown(void);
 static inline tape_tensor tape__leaf_handle(const tape__leaf *leaf)
 {
@@ -377,8 +378,17 @@ static inline void tape__leaf_unlock(tape__leaf *leaf)
     atomic_flag_clear_explicit(&leaf->lock, memory_order_release);
 }
 
+static inline tape__leaf *tape__leaf_gradient(const tape__leaf *leaf)
+{
+    return atomic_load_explicit(&leaf->gradient, memory_order_acquire);
+}
+
 /* Make the buffer of the leaf's gradient if it has none yet. False when memory is short. */
-bool tape__leaf_gradient_buffer(tape__leaf *leaf);
+bool tape__leaf_make_gradient(tape__leaf *leaf);
+static inline bool tape__leaf_gradient_buffer(tape__leaf *leaf)
+{
+    return TAPE__LIKELY(tape__leaf_gradient(leaf) != NULL) || tape__leaf_make_gradient(leaf);
+}
 
 /* The buffer of the leaf's gradient for a sweep of `t` to write into before it commits, which nobody can then read;
  * NULL where another tape or a record of this one may want it. Given back by tape__leaf_unclaim(). */
@@ -389,7 +399,14 @@ void tape__leaf_unclaim(tape__leaf *leaf);
 void tape__leaf_lock_gradient(tape__leaf *leaf);
 
 /* True while the leaf whose memory this node aliases is alive. */
-bool tape__alias_alive(const tape *t, const tape__node *node);
+static inline bool tape__alias_alive(const tape *t, const tape__node *node)
+{
+    while (node->op != TAPE__OP_LEAF)
+        node = tape__at(t, node->in[0]);
+    uint64_t generation; /* a leaf's node has no saved versions: the leaf's generation lies there */
+    memcpy(&generation, node->saved, sizeof generation);
+    return atomic_load_explicit(&node->u.leaf->generation, memory_order_relaxed) == generation;
+}
 
 /* The node behind a handle (for a leaf: the node that stands for it on this tape); TAPE__NO_SLOT after an error that
  * names argument `position` of the running op. */

@@ -162,6 +162,35 @@ tape_tensor tape_matmul(tape_tensor a, tape_tensor b)
 
 /* ---- linear ------------------------------------------------------------------------------------------------------ */
 
+/* What a product is added to: C itself, or a bias of n elements, or nothing. */
+typedef struct addend {
+    bool accumulate;
+    const void *bias;
+    int64_t stride; /* of the bias */
+} addend;
+
+/* C = A B, m x n x k of them, C dense. */
+static bool multiply_rows(tape *t, tape_dtype dtype, const int64_t mnk[3], const tape__gemm_operand *a,
+                          const tape__gemm_operand *b, void *c, const addend *added)
+{
+    const int64_t m = mnk[0], n = mnk[1], k = mnk[2], size = dtype == TAPE_F32 ? 4 : 8;
+    if (!added->bias || added->stride == 1) {
+        tape__gemm_block one = {.m = m, .n = n, .k = k, .a = a->data, .a_row = a->row * size, .a_k = a->col * size};
+        one.b = b->data, one.b_k = b->row * size, one.b_col = b->col * size;
+        one.c = c, one.c_row = n * size;
+        one.add = added->accumulate ? c : added->bias;
+        one.add_row = added->accumulate ? one.c_row : 0;
+        if (tape__gemm_one_block(t->kernels->gemm, dtype, &one))
+            return true;
+    }
+    tape__gemm g = {.dtype = dtype, .m = m, .n = n, .k = k, .batch = {1, 1}, .a = *a, .b = *b};
+    g.c = (tape__gemm_operand){c, n, 1, {0, 0}};
+    g.accumulate = added->accumulate;
+    g.bias = added->bias;
+    g.bias_stride = added->stride;
+    return run_gemm(t, &g);
+}
+
 static bool linear_shapes_fit(const tape__call *call)
 {
     const tape__layout *x = call->in[0]->layout, *w = call->in[1]->layout;
@@ -190,17 +219,11 @@ bool tape__linear_forward(tape__call *call)
     const void *data = rows ? x->data : tape__dense_data(call->t, x);
     if (!data)
         return false;
-    tape__gemm g = {.dtype = (tape_dtype)x->dtype,
-                    .m = y->layout->numel / out,
-                    .n = out,
-                    .k = in,
-                    .batch = {1, 1},
-                    .a = {data, rows ? x->layout->stride[0] : in, rows ? x->layout->stride[1] : 1, {0, 0}},
-                    .b = {w->data, w->layout->stride[1], w->layout->stride[0], {0, 0}},
-                    .c = {y->data, out, 1, {0, 0}},
-                    .bias = bias ? bias->data : NULL,
-                    .bias_stride = bias ? bias->layout->stride[0] : 0};
-    return run_gemm(call->t, &g);
+    const tape__gemm_operand rows_x = {data, rows ? x->layout->stride[0] : in, rows ? x->layout->stride[1] : 1, {0, 0}};
+    const tape__gemm_operand turned_w = {w->data, w->layout->stride[1], w->layout->stride[0], {0, 0}};
+    const addend added = {.bias = bias ? bias->data : NULL, .stride = bias ? bias->layout->stride[0] : 0};
+    return multiply_rows(call->t, (tape_dtype)x->dtype, (const int64_t[]){y->layout->numel / out, out, in}, &rows_x,
+                         &turned_w, y->data, &added);
 }
 
 /* [..., n] as rows of n. */
@@ -236,18 +259,18 @@ static bool rows_of(const void *data, const tape__layout *x, tape__gemm_operand 
     return matrix || tape__is_dense(x);
 }
 
-static tape__gemm_operand turned(tape__gemm_operand x)
+static tape__gemm_operand turned(const tape__gemm_operand *x)
 {
-    return (tape__gemm_operand){x.data, x.col, x.row, {0, 0}};
+    return (tape__gemm_operand){x->data, x->col, x->row, {0, 0}};
 }
 
 /* x's adjoint (+)= a b, the adjoint being seen as an m x n matrix. */
-static bool add_product(tape *t, tape__node *x, int64_t m, int64_t n, int64_t k, tape__gemm_operand a,
-                        tape__gemm_operand b)
+static bool add_product(tape *t, tape__node *x, const int64_t mnk[3], const tape__gemm_operand *a,
+                        const tape__gemm_operand *b)
 {
-    tape__gemm g = {.dtype = (tape_dtype)x->dtype, .m = m, .n = n, .k = k, .batch = {1, 1}, .a = a, .b = b};
-    g.c = (tape__gemm_operand){tape__adjoint_target(t, x, &g.accumulate), n, 1, {0, 0}};
-    return g.c.data && run_gemm(t, &g);
+    addend added = {0};
+    void *c = tape__adjoint_target(t, x, &added.accumulate);
+    return c && multiply_rows(t, (tape_dtype)x->dtype, mnk, a, b, c, &added);
 }
 
 /* y's rows are summed into the bias's adjoint: a single row is handed on as it is. */
@@ -277,8 +300,10 @@ bool tape__linear_fused(tape__fused *f)
         return false;
     const int64_t rows = f->y->layout->numel / out;
     tape__node *gx = tape__wanted(f, 0), *gw = tape__wanted(f, 1), *gb = f->n_in > 2 ? tape__wanted(f, 2) : NULL;
-    return (!gx || add_product(t, gx, rows, in, out, gs, ws)) &&
-           (!gw || add_product(t, gw, out, in, rows, turned(gs), xs)) && (!gb || add_bias(f, gb, &gs, rows));
+    const tape__gemm_operand gs_turned = turned(&gs);
+    return (!gx || add_product(t, gx, (const int64_t[]){rows, in, out}, &gs, &ws)) &&
+           (!gw || add_product(t, gw, (const int64_t[]){out, in, rows}, &gs_turned, &xs)) &&
+           (!gb || add_bias(f, gb, &gs, rows));
 }
 
 tape_tensor tape_linear(tape_tensor x, tape_tensor weight, tape_tensor bias)
