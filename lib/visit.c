@@ -10,6 +10,11 @@
 
 #define FEW 8
 
+TAPE__INLINE bool is_wanted(const tape__sweep *s, uint32_t slot, const tape__node *x)
+{
+    return x->flags & TAPE__REQUIRES_GRAD && tape__sweep_wants(s, slot, x);
+}
+
 /* ---- saved values ------------------------------------------------------------------------------------------------ */
 
 static bool saved_error(tape *t, const tape__node *y, const tape__node *x, const char *what, int i)
@@ -221,7 +226,7 @@ static enum outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot)
     f.n_in = tape__record_inputs(y, &f.in, &saved);
     for (int i = 0; i < f.n_in; i++) {
         const tape__node *x = tape__at(t, f.in[i]);
-        f.needs |= (unsigned)(x->flags & TAPE__REQUIRES_GRAD && tape__sweep_wants(s, f.in[i], x)) << i;
+        f.needs |= (unsigned)is_wanted(s, f.in[i], x) << i;
     }
     if (!f.needs)
         return DONE;
@@ -266,7 +271,7 @@ bool tape__visit_general(tape__sweep *s, uint32_t slot)
         const tape__node *x = tape__at(t, v.in[i]);
         v.x[i] = tape__handle(t, v.in[i]);
         v.gx[i] = TAPE_NONE;
-        v.needs[i] = x->flags & TAPE__REQUIRES_GRAD && tape__sweep_wants(s, v.in[i], x);
+        v.needs[i] = is_wanted(s, v.in[i], x);
         any |= v.needs[i];
     }
     bool ok = !any || (tape__check_saved(t, slot) && run_vjp(&v));
@@ -379,7 +384,7 @@ static bool derive(const fused *f, int i)
 {
     tape *t = f->s->t;
     tape__node *x = tape__at(t, f->in[i]);
-    if (!(x->flags & TAPE__REQUIRES_GRAD) || !tape__sweep_wants(f->s, f->in[i], x))
+    if (!is_wanted(f->s, f->in[i], x))
         return true;
     unsigned uses = tape__ewise_uses(f->ewise, i);
     if (!tape__check_uses(t, f->y, f->in, f->saved, f->n_in, uses))
@@ -446,20 +451,21 @@ static bool is_unwritten(const tape__node *y, tape__node *const *x, unsigned use
 }
 
 /* x[i]'s adjoint += d_i g; `last`: nobody reads g any more. */
-static bool derive_one(tape *t, tape__node *y, tape__node *const *x, int i, unsigned uses, bool last)
+static bool derive_one(tape *t, tape__node *y, tape__node *const *x, int i, bool last)
 {
+    const int ewise = tape__ops[y->op].ewise;
     tape__adjoint *g = y->adj.adjoint;
-    if (uses & TAPE__USES_ONE)
+    if (tape__ewise_uses(ewise, i) & TAPE__USES_ONE)
         return tape__contribute(t, x[i], g->data, g->layout, g);
+    const int64_t n = y->layout->numel;
     const void *const data[3] = {x[0]->data, x[1]->data, NULL};
     bool accumulate = false;
     void *out = last ? tape__adjoint_inherit(t, y, x[i]) : NULL;
-    if (!out)
-        out = tape__adjoint_target(t, x[i], &accumulate);
-    if (out)
-        tape__ewise_flat_derivative(t->kernels, tape__threads_of(t), tape__ops[y->op].ewise, i, y->dtype,
-                                    y->layout->numel, 0, out, accumulate, g->data, data, y->data, NULL);
-    return out;
+    if (!out && !(out = tape__adjoint_target(t, x[i], &accumulate)))
+        return false;
+    tape__ewise_flat_derivative(t->kernels, n < TAPE__EWISE_SERIAL ? NULL : tape__threads_of(t), ewise, i, y->dtype, n,
+                                0, out, accumulate, g->data, data, y->data, NULL);
+    return true;
 }
 
 /*
@@ -473,27 +479,22 @@ static enum outcome derive_alike(tape__sweep *s, tape__node *y)
     const tape__layout *layout = y->layout;
     if (tape__is_single(y) || y->u.extra || y->adj.adjoint->layout != layout || !tape__is_dense(layout))
         return DECLINED;
-    tape__node *x[2] = {tape__at(t, y->in[0]), tape__at(t, y->in[op->arity - 1])};
+    const int last = op->arity - 1;
+    tape__node *x[2] = {tape__at(t, y->in[0])};
+    x[1] = last ? tape__at(t, y->in[1]) : x[0];
     if (x[0]->layout != layout || x[1]->layout != layout)
         return DECLINED;
-    int n = 0, todo[2];
-    unsigned uses[2];
-    for (int i = 0; i < op->arity; i++) {
-        if (!(x[i]->flags & TAPE__REQUIRES_GRAD) || !tape__sweep_wants(s, y->in[i], x[i]))
-            continue;
-        uses[i] = tape__ewise_uses(op->ewise, i);
-        if (!is_unwritten(y, x, uses[i]))
-            return DECLINED;
-        todo[n++] = i;
-    }
-    if (n == 2 && x[0] != x[1] && x[1]->flags & TAPE__HAS_ADJOINT) {
-        todo[0] = 1;
-        todo[1] = 0;
-    }
-    for (int k = 0; k < n; k++)
-        if (!derive_one(t, y, x, todo[k], uses[todo[k]], k == n - 1))
-            return FAILED;
-    return DONE;
+    const bool wants_0 = is_wanted(s, y->in[0], x[0]), wants_1 = last && is_wanted(s, y->in[1], x[1]);
+    const unsigned uses =
+        (wants_0 ? tape__ewise_uses(op->ewise, 0) : 0) | (wants_1 ? tape__ewise_uses(op->ewise, 1) : 0);
+    if (!is_unwritten(y, x, uses))
+        return DECLINED;
+    const bool swapped = wants_0 && wants_1 && x[0] != x[1] && x[1]->flags & TAPE__HAS_ADJOINT;
+    if (swapped && !derive_one(t, y, x, 1, false))
+        return FAILED;
+    if (wants_0 && !derive_one(t, y, x, 0, swapped || !wants_1))
+        return FAILED;
+    return !wants_1 || swapped || derive_one(t, y, x, 1, true) ? DONE : FAILED;
 }
 
 static bool visit_any(tape__sweep *s, tape__node *y)

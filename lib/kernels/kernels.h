@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The rows of elementwise.def, in its order: TAPE__EW_tanh. */
 enum tape__ew {
@@ -94,7 +95,11 @@ enum {
     TAPE__USES_ZERO = 256,  /* the derivative is 0 everywhere */
     TAPE__USES_NOGRAD = 512 /* there is none: the input is a condition */
 };
-unsigned tape__ewise_uses(int ew, int i);
+extern const uint16_t tape__ewise_reads[TAPE__EW_COUNT][1 + TAPE__EWISE_INPUTS];
+static inline unsigned tape__ewise_uses(int ew, int i)
+{
+    return tape__ewise_reads[ew][i < 0 ? 0 : i + 1];
+}
 
 /* How many inputs the row has: 1, 2 or 3. */
 int tape__ewise_inputs(int ew);

@@ -187,8 +187,6 @@ static tape_tensor run(int op, const tape_tensor *x, int n, const double *params
  * Most ops are on tensors of one element, of equal shape, or of a shape and one element. They skip broadcasting;
  * anything unusual (a detour, another layout, a leaf's first use) returns null and goes the long way.
  */
-enum { SHORT = 4096 }; /* elements below which nobody asks for threads */
-
 TAPE__INLINE tape__node *short_node(tape *t, const tape__node *a, uint32_t *slot)
 {
     if (TAPE__UNLIKELY(t->count == t->capacity))
@@ -246,8 +244,8 @@ static tape_tensor run_flat(tape *t, int op, unsigned still, const tape__node *a
     if (!y)
         return TAPE_NULL;
     y->data = n > 1 ? data : &y->u;
-    tape__ewise_flat_value(t->kernels, n < SHORT ? NULL : tape__threads_of(t), tape__ops[op].ewise, like->dtype, n,
-                           still, y->data, x, NULL);
+    tape__ewise_flat_value(t->kernels, n < TAPE__EWISE_SERIAL ? NULL : tape__threads_of(t), tape__ops[op].ewise,
+                           like->dtype, n, still, y->data, x, NULL);
     if (n > 1)
         y->u.extra = NULL;
     return short_record(t, op, y, slot, n > 1 ? TAPE__OWNS_BLOCK : TAPE__INLINE_VALUE, a, a_slot, b, b_slot);

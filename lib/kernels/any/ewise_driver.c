@@ -13,9 +13,9 @@ enum {
     OUTPUT = TAPE__RUN_OUTPUT, /* y, as an operand of a derivative */
     ADJOINT = TAPE__RUN_ADJOINT,
     BLOCK_BYTES = TAPE__RUN_BLOCK_BYTES,
-    ROW_TASKS = 16,     /* rows from which threads share them by rows */
-    CHUNK = 16384,      /* elements a thread takes at a time */
-    SERIAL = 2 * CHUNK, /* below this many elements, threads cost more than they bring */
+    ROW_TASKS = 16, /* rows from which threads share them by rows */
+    CHUNK = 16384,  /* elements a thread takes at a time */
+    SERIAL = TAPE__EWISE_SERIAL,
     PAST_CACHE_BYTES = 8 << 20,
     PAST_CACHE_BLOCK = 512, /* short: the processor then works out the next one while it stores the last */
     FEW = 16                /* up to here a loop of moves costs less than a call of memcpy */
@@ -291,21 +291,68 @@ static int64_t product(int rank, const int64_t *size)
     return n;
 }
 
-/* Whether every axis of a loop over `size` is contiguous, or none is walked at all: then `still` gets bit k. */
-static bool is_flat(int rank, const int64_t *size, const int64_t *stride, int k, unsigned *still)
+/* ---- few elements ------------------------------------------------------------------------------------------------ */
+
+/* A loop that needs neither buffers nor threads: rows of n elements that are contiguous or one and the same in every
+   operand, each a step from the row before. Not zeroed: it is made in less time than that would take. */
+struct few {
+    int64_t n, rows;
+    unsigned still;
+    int axis; /* the last one that is not part of a row; -1: there is one row */
+    int64_t step[OPERANDS];
+};
+
+/* Takes as many of the last axes as are contiguous, or not walked at all, in each of the operands. */
+static void take_row(struct few *f, int rank, const int64_t *size, int operands, const int64_t *const *stride)
 {
-    int64_t step = 1;
-    bool dense = true, stays = true;
-    for (int d = rank - 1; d >= 0; d--) {
+    unsigned dense = ~0U, still = ~0U, all = (1U << operands) - 1;
+    f->n = 1;
+    for (f->axis = rank - 1; f->axis >= 0; f->axis--) {
+        const int d = f->axis;
+        unsigned dense_here = dense, still_here = still;
         if (size[d] == 1)
             continue;
-        dense &= stride[d] == step;
-        stays &= stride[d] == 0;
-        step *= size[d];
+        for (int k = 0; k < operands; k++) {
+            dense_here &= ~((unsigned)(stride[k] && stride[k][d] != f->n) << k);
+            still_here &= ~((unsigned)(stride[k] && stride[k][d] != 0) << k);
+        }
+        if (((dense_here | still_here) & all) != all)
+            break;
+        dense = dense_here;
+        still = still_here;
+        f->n *= size[d];
     }
-    if (stays && !dense)
-        *still |= 1u << k;
-    return dense || stays;
+    f->still = still & ~dense & all;
+}
+
+/* False where the rows are too short, or do not follow each other at one distance. */
+static bool plan_few(struct few *f, int rank, const int64_t *size, int64_t count, size_t item, int operands,
+                     const int64_t *const *stride)
+{
+    take_row(f, rank, size, operands, stride);
+    f->rows = f->n ? count / f->n : 0;
+    if (f->axis < 0)
+        return true;
+    if (f->n * (int64_t)item < TAPE__UNIT_BYTES)
+        return false;
+    for (int k = 0; k < operands; k++) {
+        f->step[k] = stride[k] ? stride[k][f->axis] : 0;
+        for (int d = f->axis; stride[k] && d > 0; d--)
+            if (size[d - 1] != 1 && stride[k][d - 1] != stride[k][d] * size[d])
+                return false;
+    }
+    return true;
+}
+
+static void run_few(const struct few *f, const tape__ewise_run *run, char *result, const void **operand)
+{
+    for (int64_t row = 0; row < f->rows; row++) {
+        if (row > 0)
+            for (int k = 0; k < OPERANDS; k++)
+                if (operand[k])
+                    operand[k] = (const char *)operand[k] + f->step[k] * run->item;
+        tape__ewise_run_on(run, f->n, result + row * f->n * run->item, operand);
+    }
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -454,17 +501,16 @@ void tape__ewise_flat_value_of_any(const struct tape__kernels *kernels, const st
     run_flat(&run, p, n, y, operand);
 }
 
-void tape__ewise_flat_derivative(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int i,
-                                 int dtype, int64_t n, unsigned still, void *gx, bool accumulate, const void *g,
-                                 const void *const *x, const void *y, const double *params)
+void tape__ewise_flat_derivative_of_any(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew,
+                                        int i, int dtype, int64_t n, unsigned still, void *gx, bool accumulate,
+                                        const void *g, const void *const *x, const void *y, const double *params)
 {
     tape__ewise_derivative_fn *kernel = kernels->ewise->derivative[ew][i][dtype];
     tape__ewise_value_fn *add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
-    if (TAPE__LIKELY(kernel && !still && tape__ewise_is_short(tape__ewise_bytes(dtype, n)))) {
+    if (kernel && accumulate && !still && tape__ewise_is_short(tape__ewise_bytes(dtype, n))) {
         _Alignas(64) char term[TAPE__EWISE_SHORT];
-        kernel((size_t)n, accumulate ? term : gx, g, x, y, params);
-        if (accumulate)
-            add((size_t)n, gx, (const void *[]){gx, term}, NULL);
+        kernel((size_t)n, term, g, x, y, params);
+        add((size_t)n, gx, (const void *[]){gx, term}, NULL);
         return;
     }
     const tape__ewise_run run = {{kernels, params, ew, i, dtype}, add, (int)real_size(dtype), still};
@@ -480,12 +526,13 @@ void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__p
 {
     const int n = tape__ewise_inputs(ew);
     const int64_t count = product(rank, size);
-    unsigned still = 0;
-    bool flat = count < SERIAL && ew != TAPE__EW_where;
-    for (int k = 0; k < n && flat; k++)
-        flat = !x[k] || is_flat(rank, size, x_stride[k], k, &still);
-    if (flat) {
-        tape__ewise_flat_value(kernels, NULL, ew, dtype, count, still, y, x, params);
+    struct few few;
+    if (count < SERIAL && ew != TAPE__EW_where && plan_few(&few, rank, size, count, real_size(dtype), n, x_stride)) {
+        const tape__ewise_run run = {{kernels, params, ew, VALUE, dtype}, NULL, (int)real_size(dtype), few.still};
+        const void *operand[OPERANDS] = {NULL};
+        for (int k = 0; k < n; k++)
+            operand[k] = x[k];
+        run_few(&few, &run, y, operand);
         return;
     }
     struct loop loop;
@@ -503,13 +550,21 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
     const int n = tape__ewise_inputs(ew);
     const size_t item = real_size(dtype);
     const int64_t count = product(rank, size);
-    unsigned still = 0;
-    bool flat = count < SERIAL && ew != TAPE__EW_where && is_flat(rank, size, g_stride, ADJOINT, &still);
-    for (int k = 0; k < n && flat; k++)
-        flat = !x[k] || is_flat(rank, size, x_stride[k], k, &still);
-    if (flat) {
-        tape__ewise_flat_derivative(kernels, NULL, ew, i, dtype, count, still, gx, accumulate, g, x, y, params);
-        return;
+    if (count < SERIAL && ew != TAPE__EW_where) {
+        const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
+        const int64_t *stride[OPERANDS] = {[ADJOINT] = g_stride};
+        struct few few;
+        for (int k = 0; k < n; k++) {
+            operand[k] = x[k];
+            stride[k] = x[k] ? x_stride[k] : NULL;
+        }
+        if (plan_few(&few, rank, size, count, item, OPERANDS, stride)) {
+            tape__ewise_run run = {{kernels, params, ew, i, dtype}, NULL, (int)item, few.still};
+            run.add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
+            few.step[OUTPUT] = few.n;
+            run_few(&few, &run, gx, operand);
+            return;
+        }
     }
     struct loop loop;
     start(&loop, rank, size, gx, item);

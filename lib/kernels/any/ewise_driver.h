@@ -32,9 +32,11 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
 void tape__ewise_flat_value_of_any(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew,
                                    int dtype, int64_t n, unsigned still, void *y, const void *const *x,
                                    const double *params);
-void tape__ewise_flat_derivative(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int i,
-                                 int dtype, int64_t n, unsigned still, void *gx, bool accumulate, const void *g,
-                                 const void *const *x, const void *y, const double *params);
+void tape__ewise_flat_derivative_of_any(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew,
+                                        int i, int dtype, int64_t n, unsigned still, void *gx, bool accumulate,
+                                        const void *g, const void *const *x, const void *y, const double *params);
+
+enum { TAPE__EWISE_SERIAL = 32768 }; /* elements below which threads cost more than they bring: p may be NULL */
 
 enum { TAPE__EWISE_SHORT = 1024 }; /* bytes of an operand of a loop that is made in one go */
 
@@ -58,6 +60,18 @@ TAPE__INLINE void tape__ewise_flat_value(const struct tape__kernels *kernels, co
         kernel((size_t)n, y, x, params);
     else
         tape__ewise_flat_value_of_any(kernels, p, ew, dtype, n, still, y, x, params);
+}
+
+TAPE__INLINE void tape__ewise_flat_derivative(const struct tape__kernels *kernels, const struct tape__parallel *p,
+                                              int ew, int i, int dtype, int64_t n, unsigned still, void *gx,
+                                              bool accumulate, const void *g, const void *const *x, const void *y,
+                                              const double *params)
+{
+    tape__ewise_derivative_fn *kernel = kernels->ewise->derivative[ew][i][dtype];
+    if (TAPE__LIKELY(kernel && !still && !accumulate && tape__ewise_is_short(tape__ewise_bytes(dtype, n))))
+        kernel((size_t)n, gx, g, x, y, params);
+    else
+        tape__ewise_flat_derivative_of_any(kernels, p, ew, i, dtype, n, still, gx, accumulate, g, x, y, params);
 }
 
 /* mask = 0 or 1 by the row. The inputs are of dtype, which may be any. */

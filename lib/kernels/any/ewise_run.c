@@ -4,6 +4,7 @@
 #include <string.h>
 
 enum { OPERANDS = TAPE__RUN_OPERANDS, UNIT = TAPE__UNIT_BYTES, BLOCK = TAPE__RUN_BLOCK_BYTES };
+_Static_assert(UNIT == 64, "repeat() fills a unit by four stores");
 
 typedef struct unit {
     _Alignas(TAPE__UNIT_BYTES) char bytes[TAPE__UNIT_BYTES];
@@ -14,7 +15,7 @@ typedef struct block {
 } block;
 
 /* to[k] is operand k from `bytes` on. */
-static void advance(const tape__ewise_run *run, const void **to, const void *const *x, int64_t bytes)
+static inline void advance(const tape__ewise_run *run, const void **to, const void *const *x, int64_t bytes)
 {
     for (int k = 0; k < OPERANDS; k++)
         to[k] = x[k] && !(run->still >> k & 1) ? (const char *)x[k] + bytes : x[k];
@@ -28,19 +29,18 @@ static void add(const tape__ewise_run *run, int64_t n, void *sum, const void *a,
 /* Up to `bytes`, rounded up to the unit, of the element at `from`. */
 static void repeat(char *to, const char *from, int64_t bytes, int item)
 {
+    typedef uint64_t pair __attribute__((vector_size(16)));
+    uint64_t twice;
     if (item == sizeof(float)) {
-        float x;
-        memcpy(&x, from, sizeof x);
-        for (int64_t i = 0; i < bytes; i += UNIT)
-            for (int k = 0; k < UNIT; k += (int)sizeof x)
-                memcpy(to + i + k, &x, sizeof x);
+        uint32_t bits;
+        memcpy(&bits, from, sizeof bits);
+        twice = bits * UINT64_C(0x100000001);
     } else {
-        double x;
-        memcpy(&x, from, sizeof x);
-        for (int64_t i = 0; i < bytes; i += UNIT)
-            for (int k = 0; k < UNIT; k += (int)sizeof x)
-                memcpy(to + i + k, &x, sizeof x);
+        memcpy(&twice, from, sizeof twice);
     }
+    const pair one = {twice, twice}, whole[UNIT / sizeof(pair)] = {one, one, one, one};
+    for (int64_t i = 0; i < bytes; i += UNIT)
+        memcpy(to + i, whole, UNIT);
 }
 
 /* n elements, less than a unit, by moves of fixed size. */
@@ -77,7 +77,7 @@ static void run_part(const tape__ewise_run *run, int64_t n, char *result, const 
 }
 
 /* Whole units. */
-static void run_whole(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
+static inline void run_whole(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
 {
     if (!run->add) {
         tape__ewise_apply(&run->row, (size_t)n, result, x);
@@ -88,8 +88,9 @@ static void run_whole(const tape__ewise_run *run, int64_t n, char *result, const
     int64_t most = BLOCK / run->item;
     for (int64_t done = 0; done < n; done += most) {
         int64_t m = n - done < most ? n - done : most, at = done * run->item;
-        advance(run, from, x, at);
-        tape__ewise_apply(&run->row, (size_t)m, term.bytes, from);
+        if (done)
+            advance(run, from, x, at);
+        tape__ewise_apply(&run->row, (size_t)m, term.bytes, done ? from : x);
         add(run, m, result + at, result + at, term.bytes);
     }
 }
@@ -109,12 +110,13 @@ static void run_long(const tape__ewise_run *run, int64_t n, char *result, const 
         if (run->add)
             add(run, per_unit, last.bytes, result + at, last.bytes);
     }
-    run_whole(run, n - rest, result, x);
+    if (n > rest)
+        run_whole(run, n - rest, result, x);
     if (rest)
         memcpy(result + at, last.bytes, UNIT);
 }
 
-static void run_any(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
+static inline void run_any(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
 {
     if (n * run->item < UNIT)
         run_part(run, n, result, x);
@@ -127,17 +129,18 @@ static void run_still(const tape__ewise_run *run, int64_t n, char *result, const
 {
     block still[OPERANDS];
     const void *from[OPERANDS];
-    int64_t most = BLOCK / run->item;
+    int64_t most = BLOCK / run->item, first = n < most ? n : most;
     for (int k = 0; k < OPERANDS; k++) {
         from[k] = x[k];
         if (x[k] && run->still >> k & 1) {
-            repeat(still[k].bytes, x[k], (n < most ? n : most) * run->item, run->item);
+            repeat(still[k].bytes, x[k], first * run->item, run->item);
             from[k] = still[k].bytes;
         }
     }
-    for (int64_t done = 0; done < n; done += most) {
-        run_any(run, n - done < most ? n - done : most, result + done * run->item, from);
+    run_any(run, first, result, from);
+    for (int64_t done = most; done < n; done += most) {
         advance(run, from, from, BLOCK);
+        run_any(run, n - done < most ? n - done : most, result + done * run->item, from);
     }
 }
 

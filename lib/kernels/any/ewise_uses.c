@@ -17,11 +17,9 @@ enum { READS = TAPE__USES_ONE - 1 };
 #define READ1(a) ((a)&READS)
 #define READ2(a, b) (((a) | (b)) & READS)
 #define READ3(a, b, c) (((a) | (b) | (c)) & READS)
-#define LET(name, term, body)                                                                                          \
-    __extension__({                                                                                                    \
-        const unsigned name = term;                                                                                    \
-        body;                                                                                                          \
-    })
+/* A shared term is read where it is named: its name, one of these, adds nothing. */
+enum { density = 0, e = 0, m = 0, n = 0, p = 0, q = 0, r = 0, s = 0, series = 0, t = 0, v = 0, w = 0 };
+#define LET(name, term, body) ((body) | ((term)&READS) | (unsigned)(name))
 #define ADD READ2
 #define SUB READ2
 #define MUL READ2
@@ -93,26 +91,15 @@ enum { READS = TAPE__USES_ONE - 1 };
 #define EWM1(name, mask)
 #define EWM2(name, mask)
 
-unsigned tape__ewise_uses(int ew, int i)
-{
-    switch (ew) {
-#define EW1(name, value, d0)                                                                                           \
-    case TAPE__EW_##name:                                                                                              \
-        return i < 0 ? (value) : (d0);
-#define EW2(name, value, d0, d1)                                                                                       \
-    case TAPE__EW_##name:                                                                                              \
-        return i < 0 ? (value) : i == 0 ? (d0) : (d1);
-#define EW3(name, value, d0, d1, d2)                                                                                   \
-    case TAPE__EW_##name:                                                                                              \
-        return i < 0 ? (value) : i == 0 ? (d0) : i == 1 ? (d1) : (d2);
+const uint16_t tape__ewise_reads[TAPE__EW_COUNT][1 + TAPE__EWISE_INPUTS] = {
+#define EW1(name, value, d0) {value, d0},
+#define EW2(name, value, d0, d1) {value, d0, d1},
+#define EW3(name, value, d0, d1, d2) {value, d0, d1, d2},
 #include "../elementwise.def"
 #undef EW1
 #undef EW2
 #undef EW3
-    default:
-        return 0;
-    }
-}
+};
 
 int tape__ewise_inputs(int ew)
 {

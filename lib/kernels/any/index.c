@@ -19,28 +19,35 @@ struct add {
     int64_t n, y_stride, x_stride;
 };
 
-#define ADD_ROW(type)                                                                                                  \
-    do {                                                                                                               \
-        type *y = (type *)a->y + y_offset;                                                                             \
-        const type *x = (const type *)a->x + x_offset;                                                                 \
-        if (a->y_stride == 1 && a->x_stride == 1)                                                                      \
-            for (int64_t i = 0; i < a->n; i++)                                                                         \
-                y[i] += x[i];                                                                                          \
-        else                                                                                                           \
-            for (int64_t i = 0; i < a->n; i++)                                                                         \
-                y[i * a->y_stride] += x[i * a->x_stride];                                                              \
-    } while (0)
+#define DEFINE_ADD_ROW(type)                                                                                           \
+    static void add_##type(int64_t n, type *y, int64_t y_stride, const type *x, int64_t x_stride)                      \
+    {                                                                                                                  \
+        typedef type vector __attribute__((vector_size(16)));                                                          \
+        enum { LANES = sizeof(vector) / sizeof(type) };                                                                \
+        int64_t i = 0;                                                                                                 \
+        for (; y_stride == 1 && x_stride == 1 && i + LANES <= n; i += LANES) {                                         \
+            vector a, b;                                                                                               \
+            memcpy(&a, y + i, sizeof a);                                                                               \
+            memcpy(&b, x + i, sizeof b);                                                                               \
+            a += b;                                                                                                    \
+            memcpy(y + i, &a, sizeof a);                                                                               \
+        }                                                                                                              \
+        for (; i < n; i++)                                                                                             \
+            y[i * y_stride] += x[i * x_stride];                                                                        \
+    }
+DEFINE_ADD_ROW(float)
+DEFINE_ADD_ROW(double)
+#undef DEFINE_ADD_ROW
 
 static void add_row(void *arg, int64_t x_offset, int64_t y_offset, const int64_t *index)
 {
     const struct add *a = arg;
     (void)index;
     if (a->is_f64)
-        ADD_ROW(double);
+        add_double(a->n, (double *)a->y + y_offset, a->y_stride, (const double *)a->x + x_offset, a->x_stride);
     else
-        ADD_ROW(float);
+        add_float(a->n, (float *)a->y + y_offset, a->y_stride, (const float *)a->x + x_offset, a->x_stride);
 }
-#undef ADD_ROW
 
 /* Make the last axis of the walk the row that a visit gets. */
 static int64_t take_row(tape__walk *w, int64_t *x_stride, int64_t *y_stride)
