@@ -13,14 +13,6 @@ static bool is_internal(const tape__op *op)
            op->kind == TAPE__KIND_TERNARY1_INTERNAL || strcmp(op->family, "engine") == 0;
 }
 
-static int arity_of(const tape__op *op)
-{
-    unsigned takes = op->flags & TAPE__TAKES_ANY;
-    if (op->arity)
-        return op->arity;
-    return takes == TAPE__TAKES_ANY ? TAPE_ARITY_ANY : takes ? (int)(takes / TAPE__TAKES(0)) - 1 : 1;
-}
-
 int tape_op_count(void)
 {
     return TAPE__OP_CUSTOM - FIRST;
@@ -37,7 +29,7 @@ tape_op_info tape_op_at(int i)
     return (tape_op_info){.name = op->name,
                           .family = op->family,
                           .level = op->level,
-                          .arity = arity_of(op),
+                          .arity = tape__op_arity(op),
                           .internal = is_internal(op),
                           .first_order = differentiable,
                           .second_order = differentiable,

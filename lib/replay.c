@@ -68,7 +68,8 @@ static tape__node **nodes_of(tape *t, const uint32_t *in, int n, tape__node **fe
 
 static bool run_general(tape *t, uint32_t slot, tape__node *y, const uint32_t *in, int n)
 {
-    const tape__extra *extra = y->u.extra;
+    static const tape__extra none = {.n_out = 1};
+    const tape__extra *extra = y->u.extra ? y->u.extra : &none;
     tape__node *few[FEW], **nodes = nodes_of(t, in, n, few);
     if (!nodes)
         return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for %d inputs", n);

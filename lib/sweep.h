@@ -83,7 +83,7 @@ static inline int tape__record_inputs(const tape__node *y, const uint32_t **in, 
     if (y->flags & TAPE__INLINE_VALUE || !y->u.extra) {
         *in = y->in;
         *saved = y->saved;
-        return op->arity;
+        return tape__op_arity(op);
     }
     *in = y->u.extra->in;
     *saved = y->u.extra->saved;

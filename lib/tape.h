@@ -13,6 +13,7 @@
 #include "op_index.h"
 #include "parallel.h"
 #include "shape.h"
+#include "tape/table.h"
 #include "tape/tape.h"
 
 /* ---- ops as the tape sees them ----------------------------------------------------------------------------------- */
@@ -46,13 +47,22 @@ typedef struct tape__op {
     const char *family;
     int level;
     int kind;  /* enum tape__op_kind in ops/ops.h */
-    int arity; /* tensors that a record without tape__extra has: 1 or 2 */
+    int arity; /* of an elementwise op; else 0, and the flags say it */
     unsigned flags;
     int ewise; /* the row of elementwise.def, or -1 */
     bool (*forward)(tape__call *call);
     void (*vjp)(tape__vjp *vjp);
     bool (*fused)(tape__fused *f); /* adjoint.h; may be NULL */
 } tape__op;
+
+/* The tensors that an op takes, or TAPE_ARITY_ANY. A record without tape__extra has so many. */
+static inline int tape__op_arity(const tape__op *op)
+{
+    unsigned takes = op->flags & TAPE__TAKES_ANY;
+    if (op->arity)
+        return op->arity;
+    return takes == TAPE__TAKES_ANY ? TAPE_ARITY_ANY : takes ? (int)(takes / TAPE__TAKES(0)) - 1 : 1;
+}
 
 /* One running op: what forward() gets. in[i] are the input nodes, out[k] what tape__output() made. */
 struct tape__call {

@@ -7,6 +7,7 @@
 #include "kernels/any/ewise_driver.h"
 #include "ops.h"
 #include "profile.h"
+#include "short.h"
 #include "trace.h"
 
 /* ---- one call ---------------------------------------------------------------------------------------------------- */
@@ -187,34 +188,6 @@ static tape_tensor run(int op, const tape_tensor *x, int n, const double *params
  * Most ops are on tensors of one element, of equal shape, or of a shape and one element. They skip broadcasting;
  * anything unusual (a detour, another layout, a leaf's first use) returns null and goes the long way.
  */
-TAPE__INLINE tape__node *short_node(tape *t, const tape__node *a, uint32_t *slot)
-{
-    if (TAPE__UNLIKELY(t->count == t->capacity))
-        return NULL;
-    *slot = t->count;
-    tape__node *y = tape__at(t, *slot);
-    y->generation = t->generation;
-    y->layout = a->layout;
-    y->version = &y->own_version;
-    y->own_version = 0;
-    y->dtype = a->dtype;
-    return y;
-}
-
-TAPE__INLINE tape_tensor short_record(tape *t, int op, tape__node *y, uint32_t slot, uint8_t flags, const tape__node *a,
-                                      uint32_t a_slot, const tape__node *b, uint32_t b_slot)
-{
-    bool record = t->paused == 0;
-    y->op = record ? (uint16_t)op : TAPE__OP_NONE;
-    y->flags = flags | (record ? (uint8_t)((a->flags | b->flags) & TAPE__REQUIRES_GRAD) : 0);
-    y->in[0] = a_slot;
-    y->in[1] = b_slot;
-    y->saved[0] = *a->version;
-    y->saved[1] = *b->version;
-    t->count = slot + 1;
-    return (tape_tensor){t->generation, slot, 0};
-}
-
 TAPE__INLINE void arithmetic(int op, const tape__node *a, const tape__node *b, tape__node *y)
 {
 #define COMPUTE(type, field)                                                                                           \
@@ -240,7 +213,7 @@ static tape_tensor run_flat(tape *t, int op, unsigned still, const tape__node *a
     if (n == 0 || like->dtype > TAPE_F64 || !tape__is_dense(like->layout) || t->count == t->capacity)
         return TAPE_NULL;
     void *data = n > 1 ? tape__arena_get(&t->arena, tape__ewise_bytes(like->dtype, n)) : NULL;
-    tape__node *y = n == 1 || data ? short_node(t, like, &slot) : NULL;
+    tape__node *y = n == 1 || data ? tape__short_node(t, like, &slot) : NULL;
     if (!y)
         return TAPE_NULL;
     y->data = n > 1 ? data : &y->u;
@@ -248,7 +221,7 @@ static tape_tensor run_flat(tape *t, int op, unsigned still, const tape__node *a
                            like->dtype, n, still, y->data, x, NULL);
     if (n > 1)
         y->u.extra = NULL;
-    return short_record(t, op, y, slot, n > 1 ? TAPE__OWNS_BLOCK : TAPE__INLINE_VALUE, a, a_slot, b, b_slot);
+    return tape__short_record(t, op, y, slot, n > 1 ? TAPE__OWNS_BLOCK : TAPE__INLINE_VALUE, a, a_slot, b, b_slot);
 }
 
 static tape_tensor run_unary(int op, tape_tensor a)
@@ -296,10 +269,10 @@ TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
         return run_two(op, a, b);
     tape__node *y;
     if (is_arithmetic(op) && na->layout->numel == 1 && na->layout == nb->layout && na->dtype == nb->dtype &&
-        na->dtype <= TAPE_F64 && (y = short_node(t, na, &slot))) {
+        na->dtype <= TAPE_F64 && (y = tape__short_node(t, na, &slot))) {
         y->data = &y->u;
         arithmetic(op, na, nb, y);
-        return short_record(t, op, y, slot, TAPE__INLINE_VALUE, na, p, nb, q);
+        return tape__short_record(t, op, y, slot, TAPE__INLINE_VALUE, na, p, nb, q);
     }
     tape_tensor result = run_tensors(t, op, na, p, nb, q);
     return TAPE__LIKELY(!tape_is_null(result)) ? result : run_two(op, a, b);

@@ -7,6 +7,7 @@
 #include "kernels/kernels.h"
 #include "kernels/reduce.h"
 #include "ops.h"
+#include "short.h"
 
 /* The product, in work space of the tape's; false after an error. */
 static bool run_gemm(tape *t, const tape__gemm *g)
@@ -20,6 +21,64 @@ static bool run_gemm(tape *t, const tape__gemm *g)
         return false;
     tape__gemm_run(t->kernels->gemm, g, workspace, threads);
     return true;
+}
+
+/* What a product is added to: C itself, or a bias of n elements, or nothing. */
+typedef struct addend {
+    bool accumulate;
+    const void *bias;
+    int64_t stride; /* of the bias */
+} addend;
+
+/* C = A B, m x n x k of them, C dense. */
+static bool multiply_rows(tape *t, tape_dtype dtype, const int64_t mnk[3], const tape__gemm_operand *a,
+                          const tape__gemm_operand *b, void *c, const addend *added)
+{
+    const int64_t m = mnk[0], n = mnk[1], k = mnk[2], size = dtype == TAPE_F32 ? 4 : 8;
+    if (!added->bias || added->stride == 1) {
+        tape__gemm_block one = {.m = m, .n = n, .k = k, .a = a->data, .a_row = a->row * size, .a_k = a->col * size};
+        one.b = b->data, one.b_k = b->row * size, one.b_col = b->col * size;
+        one.c = c, one.c_row = n * size;
+        one.add = added->accumulate ? c : added->bias;
+        one.add_row = added->accumulate ? one.c_row : 0;
+        if (tape__gemm_is_one_block(dtype, &one)) {
+            tape__gemm_run_one_block(t->kernels->gemm, dtype, &one);
+            return true;
+        }
+    }
+    tape__gemm g = {.dtype = dtype, .m = m, .n = n, .k = k, .batch = {1, 1}, .a = *a, .b = *b};
+    g.c = (tape__gemm_operand){c, n, 1, {0, 0}};
+    g.accumulate = added->accumulate;
+    g.bias = added->bias;
+    g.bias_stride = added->stride;
+    return run_gemm(t, &g);
+}
+
+/* The memory of x's rows and their strides: any of a matrix, else dense ones. False where neither is so. */
+static bool rows_of(const void *data, const tape__layout *x, tape__gemm_operand *rows)
+{
+    bool matrix = x->rank == 2;
+    *rows = (tape__gemm_operand){data,
+                                 matrix    ? x->stride[0]
+                                 : x->rank ? x->size[x->rank - 1]
+                                           : 1,
+                                 matrix ? x->stride[1] : 1,
+                                 {0, 0}};
+    return matrix || tape__is_dense(x);
+}
+
+static tape__gemm_operand turned(const tape__gemm_operand *x)
+{
+    return (tape__gemm_operand){x->data, x->col, x->row, {0, 0}};
+}
+
+/* x's adjoint (+)= a b, the adjoint being seen as an m x n matrix. */
+static bool add_product(tape *t, tape__node *x, const int64_t mnk[3], const tape__gemm_operand *a,
+                        const tape__gemm_operand *b)
+{
+    addend added = {0};
+    void *c = tape__adjoint_target(t, x, &added.accumulate);
+    return c && multiply_rows(t, (tape_dtype)x->dtype, mnk, a, b, c, &added);
 }
 
 /* ---- matmul ------------------------------------------------------------------------------------------------------ */
@@ -154,42 +213,64 @@ void tape__matmul_vjp(tape__vjp *v)
     }
 }
 
+/* Two matrices: the adjoints are added to where they lie. */
+bool tape__matmul_fused(tape__fused *f)
+{
+    tape *t = f->t;
+    const tape__node *a = tape__at(t, f->in[0]), *b = tape__at(t, f->in[1]);
+    tape__gemm_operand as, bs, gs;
+    if (a->layout->rank != 2 || b->layout->rank != 2 || f->y->layout->numel == 0)
+        return false;
+    const int64_t m = a->layout->size[0], n = b->layout->size[1], k = a->layout->size[1];
+    if (!rows_of(a->data, a->layout, &as) || !rows_of(b->data, b->layout, &bs) || !rows_of(f->g, f->g_layout, &gs))
+        return false;
+    const tape__gemm_operand as_turned = turned(&as), bs_turned = turned(&bs);
+    tape__node *ga = tape__wanted(f, 0), *gb = tape__wanted(f, 1);
+    return (!ga || add_product(t, ga, (const int64_t[]){m, k, n}, &gs, &bs_turned)) &&
+           (!gb || add_product(t, gb, (const int64_t[]){k, n, m}, &as_turned, &gs));
+}
+
+/* Two small dense matrices: null where the long way must be taken. */
+static tape_tensor multiply_small(tape_tensor a, tape_tensor b)
+{
+    tape *t = tape__tls;
+    uint32_t p, q, slot;
+    const tape__node *x, *w;
+    if (!t || t->detour || !(x = tape__find(t, a, &p)) || !(w = tape__find(t, b, &q)))
+        return TAPE_NULL;
+    const tape__layout *lx = x->layout, *lw = w->layout;
+    if (lx->rank != 2 || lw->rank != 2 || x->dtype != w->dtype || x->dtype > TAPE_F64 || lx->size[1] != lw->size[0] ||
+        !tape__is_dense(lx) || !tape__is_dense(lw))
+        return TAPE_NULL;
+    const int64_t m = lx->size[0], n = lw->size[1], k = lx->size[1], size = x->dtype == TAPE_F32 ? 4 : 8;
+    tape__gemm_block one = {.m = m, .n = n, .k = k, .a = x->data, .a_row = k * size, .a_k = size};
+    one.b = w->data, one.b_k = n * size, one.b_col = size;
+    one.c_row = n * size;
+    if (!tape__gemm_is_one_block((tape_dtype)x->dtype, &one))
+        return TAPE_NULL;
+    const tape__layout *layout = n == k ? lx : tape__layout_dense(&t->layouts, 2, (const int64_t[]){m, n});
+    void *data = layout && layout->numel > 1 ? tape__arena_get(&t->arena, (size_t)(m * n * size)) : NULL;
+    tape__node *y = data ? tape__short_node(t, x, &slot) : NULL;
+    if (!y) {
+        if (data)
+            tape__arena_put(&t->arena, data, (size_t)(m * n * size));
+        return TAPE_NULL;
+    }
+    one.c = y->data = data;
+    y->layout = layout;
+    y->u.extra = NULL;
+    tape__gemm_run_one_block(t->kernels->gemm, (tape_dtype)x->dtype, &one);
+    return tape__short_record(t, TAPE__OP_matmul, y, slot, TAPE__OWNS_BLOCK, x, p, w, q);
+}
+
 tape_tensor tape_matmul(tape_tensor a, tape_tensor b)
 {
+    tape_tensor y = multiply_small(a, b);
     const tape_tensor x[2] = {a, b};
-    return tape__run(TAPE__OP_matmul, x, 2, NULL, 0);
+    return tape_is_null(y) ? tape__run(TAPE__OP_matmul, x, 2, NULL, 0) : y;
 }
 
 /* ---- linear ------------------------------------------------------------------------------------------------------ */
-
-/* What a product is added to: C itself, or a bias of n elements, or nothing. */
-typedef struct addend {
-    bool accumulate;
-    const void *bias;
-    int64_t stride; /* of the bias */
-} addend;
-
-/* C = A B, m x n x k of them, C dense. */
-static bool multiply_rows(tape *t, tape_dtype dtype, const int64_t mnk[3], const tape__gemm_operand *a,
-                          const tape__gemm_operand *b, void *c, const addend *added)
-{
-    const int64_t m = mnk[0], n = mnk[1], k = mnk[2], size = dtype == TAPE_F32 ? 4 : 8;
-    if (!added->bias || added->stride == 1) {
-        tape__gemm_block one = {.m = m, .n = n, .k = k, .a = a->data, .a_row = a->row * size, .a_k = a->col * size};
-        one.b = b->data, one.b_k = b->row * size, one.b_col = b->col * size;
-        one.c = c, one.c_row = n * size;
-        one.add = added->accumulate ? c : added->bias;
-        one.add_row = added->accumulate ? one.c_row : 0;
-        if (tape__gemm_one_block(t->kernels->gemm, dtype, &one))
-            return true;
-    }
-    tape__gemm g = {.dtype = dtype, .m = m, .n = n, .k = k, .batch = {1, 1}, .a = *a, .b = *b};
-    g.c = (tape__gemm_operand){c, n, 1, {0, 0}};
-    g.accumulate = added->accumulate;
-    g.bias = added->bias;
-    g.bias_stride = added->stride;
-    return run_gemm(t, &g);
-}
 
 static bool linear_shapes_fit(const tape__call *call)
 {
@@ -244,33 +325,6 @@ void tape__linear_vjp(tape__vjp *v)
         v->gx[1] = tape_matmul(tape_transpose(as_rows(v->gy[0]), 0, 1), as_rows(v->x[0]));
     if (v->n_in > 2 && v->needs[2])
         v->gx[2] = tape__sum_to(v->gy[0], tape_shape_of(v->x[2]));
-}
-
-/* The memory of x's rows and their strides: any of a matrix, else dense ones. False where neither is so. */
-static bool rows_of(const void *data, const tape__layout *x, tape__gemm_operand *rows)
-{
-    bool matrix = x->rank == 2;
-    *rows = (tape__gemm_operand){data,
-                                 matrix    ? x->stride[0]
-                                 : x->rank ? x->size[x->rank - 1]
-                                           : 1,
-                                 matrix ? x->stride[1] : 1,
-                                 {0, 0}};
-    return matrix || tape__is_dense(x);
-}
-
-static tape__gemm_operand turned(const tape__gemm_operand *x)
-{
-    return (tape__gemm_operand){x->data, x->col, x->row, {0, 0}};
-}
-
-/* x's adjoint (+)= a b, the adjoint being seen as an m x n matrix. */
-static bool add_product(tape *t, tape__node *x, const int64_t mnk[3], const tape__gemm_operand *a,
-                        const tape__gemm_operand *b)
-{
-    addend added = {0};
-    void *c = tape__adjoint_target(t, x, &added.accumulate);
-    return c && multiply_rows(t, (tape_dtype)x->dtype, mnk, a, b, c, &added);
 }
 
 /* y's rows are summed into the bias's adjoint: a single row is handed on as it is. */

@@ -294,64 +294,82 @@ static int64_t product(int rank, const int64_t *size)
 /* ---- few elements ------------------------------------------------------------------------------------------------ */
 
 /* A loop that needs neither buffers nor threads: rows of n elements that are contiguous or one and the same in every
-   operand, each a step from the row before. Not zeroed: it is made in less time than that would take. */
+   operand, each a step from the row before. */
 struct few {
+    int operands, position[OPERANDS]; /* those that are read, and which they are */
+    const int64_t *stride[OPERANDS];  /* of each of them */
     int64_t n, rows;
-    unsigned still;
-    int axis; /* the last one that is not part of a row; -1: there is one row */
-    int64_t step[OPERANDS];
+    int axis;       /* the last one that is not part of a row; -1: there is one row */
+    unsigned still; /* by position */
 };
 
-/* Takes as many of the last axes as are contiguous, or not walked at all, in each of the operands. */
-static void take_row(struct few *f, int rank, const int64_t *size, int operands, const int64_t *const *stride)
+static void reads(struct few *f, int position, const void *data, const int64_t *stride)
 {
-    unsigned dense = ~0U, still = ~0U, all = (1U << operands) - 1;
+    if (!data)
+        return;
+    f->position[f->operands] = position;
+    f->stride[f->operands++] = stride;
+}
+
+/* Takes as many of the last axes as are contiguous, or not walked at all, in each of the operands. */
+static void take_row(struct few *f, int rank, const int64_t *size)
+{
+    const unsigned all = (1U << f->operands) - 1;
+    unsigned dense = all, still = all;
     f->n = 1;
     for (f->axis = rank - 1; f->axis >= 0; f->axis--) {
         const int d = f->axis;
-        unsigned dense_here = dense, still_here = still;
+        unsigned dense_here = 0, still_here = 0;
         if (size[d] == 1)
             continue;
-        for (int k = 0; k < operands; k++) {
-            dense_here &= ~((unsigned)(stride[k] && stride[k][d] != f->n) << k);
-            still_here &= ~((unsigned)(stride[k] && stride[k][d] != 0) << k);
+        for (int k = 0; k < f->operands; k++) {
+            dense_here |= (unsigned)(f->stride[k][d] == f->n) << k;
+            still_here |= (unsigned)(f->stride[k][d] == 0) << k;
         }
-        if (((dense_here | still_here) & all) != all)
+        dense_here &= dense;
+        still_here &= still;
+        if ((dense_here | still_here) != all)
             break;
         dense = dense_here;
         still = still_here;
         f->n *= size[d];
     }
-    f->still = still & ~dense & all;
+    f->still = 0;
+    for (int k = 0; k < f->operands; k++)
+        f->still |= (still & ~dense) >> k & 1 ? 1U << f->position[k] : 0;
 }
 
 /* False where the rows are too short, or do not follow each other at one distance. */
-static bool plan_few(struct few *f, int rank, const int64_t *size, int64_t count, size_t item, int operands,
-                     const int64_t *const *stride)
+static bool plan_few(struct few *f, int rank, const int64_t *size, int64_t count, size_t item)
 {
-    take_row(f, rank, size, operands, stride);
-    f->rows = f->n ? count / f->n : 0;
+    take_row(f, rank, size);
+    f->rows = count > 0;
     if (f->axis < 0)
         return true;
     if (f->n * (int64_t)item < TAPE__UNIT_BYTES)
-        return false;
-    for (int k = 0; k < operands; k++) {
-        f->step[k] = stride[k] ? stride[k][f->axis] : 0;
-        for (int d = f->axis; stride[k] && d > 0; d--)
-            if (size[d - 1] != 1 && stride[k][d - 1] != stride[k][d] * size[d])
+        return count == 0;
+    f->rows = count / f->n;
+    for (int k = 0; k < f->operands; k++)
+        for (int d = f->axis; d > 0; d--)
+            if (size[d - 1] != 1 && f->stride[k][d - 1] != f->stride[k][d] * size[d])
                 return false;
-    }
     return true;
 }
 
-static void run_few(const struct few *f, const tape__ewise_run *run, char *result, const void **operand)
+/* y, if it is read, is contiguous as the result is. */
+static void run_few(const struct few *f, tape__ewise_run *run, char *result, const void **operand)
 {
+    const int64_t bytes = f->n * run->item;
+    run->still = f->still;
     for (int64_t row = 0; row < f->rows; row++) {
-        if (row > 0)
-            for (int k = 0; k < OPERANDS; k++)
-                if (operand[k])
-                    operand[k] = (const char *)operand[k] + f->step[k] * run->item;
-        tape__ewise_run_on(run, f->n, result + row * f->n * run->item, operand);
+        if (row > 0) {
+            for (int k = 0; k < f->operands; k++)
+                operand[f->position[k]] =
+                    (const char *)operand[f->position[k]] + f->stride[k][f->axis] * (int64_t)run->item;
+            if (operand[OUTPUT])
+                operand[OUTPUT] = (const char *)operand[OUTPUT] + bytes;
+        }
+        tape__ewise_run_on(run, f->n, result + row * bytes, operand);
     }
 }
 
@@ -526,12 +544,15 @@ void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__p
 {
     const int n = tape__ewise_inputs(ew);
     const int64_t count = product(rank, size);
+    const void *operand[OPERANDS] = {NULL};
     struct few few;
-    if (count < SERIAL && ew != TAPE__EW_where && plan_few(&few, rank, size, count, real_size(dtype), n, x_stride)) {
-        const tape__ewise_run run = {{kernels, params, ew, VALUE, dtype}, NULL, (int)real_size(dtype), few.still};
-        const void *operand[OPERANDS] = {NULL};
-        for (int k = 0; k < n; k++)
-            operand[k] = x[k];
+    few.operands = 0;
+    for (int k = 0; k < n; k++) {
+        operand[k] = x[k];
+        reads(&few, k, x[k], x_stride[k]);
+    }
+    if (count < SERIAL && ew != TAPE__EW_where && plan_few(&few, rank, size, count, real_size(dtype))) {
+        tape__ewise_run run = {{kernels, params, ew, VALUE, dtype}, NULL, (int)real_size(dtype), 0};
         run_few(&few, &run, y, operand);
         return;
     }
@@ -550,26 +571,24 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
     const int n = tape__ewise_inputs(ew);
     const size_t item = real_size(dtype);
     const int64_t count = product(rank, size);
-    if (count < SERIAL && ew != TAPE__EW_where) {
-        const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
-        const int64_t *stride[OPERANDS] = {[ADJOINT] = g_stride};
-        struct few few;
-        for (int k = 0; k < n; k++) {
-            operand[k] = x[k];
-            stride[k] = x[k] ? x_stride[k] : NULL;
-        }
-        if (plan_few(&few, rank, size, count, item, OPERANDS, stride)) {
-            tape__ewise_run run = {{kernels, params, ew, i, dtype}, NULL, (int)item, few.still};
-            run.add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
-            few.step[OUTPUT] = few.n;
-            run_few(&few, &run, gx, operand);
-            return;
-        }
+    const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
+    tape__ewise_value_fn *add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
+    struct few few;
+    few.operands = 0;
+    reads(&few, ADJOINT, g, g_stride);
+    for (int k = 0; k < n; k++) {
+        operand[k] = x[k];
+        reads(&few, k, x[k], x_stride[k]);
+    }
+    if (count < SERIAL && ew != TAPE__EW_where && plan_few(&few, rank, size, count, item)) {
+        tape__ewise_run run = {{kernels, params, ew, i, dtype}, add, (int)item, 0};
+        run_few(&few, &run, gx, operand);
+        return;
     }
     struct loop loop;
     start(&loop, rank, size, gx, item);
     loop.row = (tape__ewise_row){kernels, params, ew, i, dtype};
-    loop.add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
+    loop.add = add;
     add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
     if (y) {
         loop.operand[OUTPUT].data = y;

@@ -14,11 +14,12 @@ typedef struct block {
     _Alignas(TAPE__UNIT_BYTES) char bytes[TAPE__RUN_BLOCK_BYTES];
 } block;
 
-/* to[k] is operand k from `bytes` on. */
-static inline void advance(const tape__ewise_run *run, const void **to, const void *const *x, int64_t bytes)
+/* to[k] is operand k from `bytes` on, for a kernel: one that is not read may be NULL, and becomes a pointer that is
+   not read either. */
+static inline void advance(const void **to, const void *const *x, int64_t bytes)
 {
     for (int k = 0; k < OPERANDS; k++)
-        to[k] = x[k] && !(run->still >> k & 1) ? (const char *)x[k] + bytes : x[k];
+        to[k] = (const void *)((uintptr_t)x[k] + (uintptr_t)bytes);
 }
 
 static void add(const tape__ewise_run *run, int64_t n, void *sum, const void *a, const void *b)
@@ -61,7 +62,7 @@ static void run_part(const tape__ewise_run *run, int64_t n, char *result, const 
     const void *from[OPERANDS];
     for (int k = 0; k < OPERANDS; k++) {
         from[k] = x[k];
-        if (!x[k] || run->still >> k & 1)
+        if (!x[k] || run->still >> k & 1) /* a buffer of it is long enough */
             continue;
         repeat(padded[k].bytes, (const char *)x[k] + (n - 1) * run->item, UNIT, run->item);
         copy_few(padded[k].bytes, x[k], n, run->item);
@@ -89,7 +90,7 @@ static inline void run_whole(const tape__ewise_run *run, int64_t n, char *result
     for (int64_t done = 0; done < n; done += most) {
         int64_t m = n - done < most ? n - done : most, at = done * run->item;
         if (done)
-            advance(run, from, x, at);
+            advance(from, x, at);
         tape__ewise_apply(&run->row, (size_t)m, term.bytes, done ? from : x);
         add(run, m, result + at, result + at, term.bytes);
     }
@@ -101,11 +102,12 @@ static inline void run_whole(const tape__ewise_run *run, int64_t n, char *result
  */
 static void run_long(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
 {
-    int64_t per_unit = UNIT / run->item, rest = n & (per_unit - 1), at = (n - per_unit) * run->item;
+    int64_t per_unit = run->item == sizeof(float) ? UNIT / 4 : UNIT / 8, rest = n & (per_unit - 1);
+    int64_t at = (n - per_unit) * run->item;
     unit last;
     if (rest) {
         const void *from[OPERANDS];
-        advance(run, from, x, at);
+        advance(from, x, at);
         tape__ewise_apply(&run->row, (size_t)per_unit, last.bytes, from);
         if (run->add)
             add(run, per_unit, last.bytes, result + at, last.bytes);
@@ -129,18 +131,18 @@ static void run_still(const tape__ewise_run *run, int64_t n, char *result, const
 {
     block still[OPERANDS];
     const void *from[OPERANDS];
-    int64_t most = BLOCK / run->item, first = n < most ? n : most;
-    for (int k = 0; k < OPERANDS; k++) {
-        from[k] = x[k];
-        if (x[k] && run->still >> k & 1) {
-            repeat(still[k].bytes, x[k], first * run->item, run->item);
+    int64_t most = BLOCK / run->item;
+    for (int64_t done = 0; done < n; done += most) {
+        int64_t m = n - done < most ? n - done : most;
+        for (int k = 0; k < OPERANDS; k++) {
+            from[k] = x[k] ? (const char *)x[k] + done * run->item : NULL;
+            if (!x[k] || !(run->still >> k & 1))
+                continue;
+            if (done == 0)
+                repeat(still[k].bytes, x[k], m * run->item, run->item);
             from[k] = still[k].bytes;
         }
-    }
-    run_any(run, first, result, from);
-    for (int64_t done = most; done < n; done += most) {
-        advance(run, from, from, BLOCK);
-        run_any(run, n - done < most ? n - done : most, result + done * run->item, from);
+        run_any(run, m, result + done * run->item, from);
     }
 }
 

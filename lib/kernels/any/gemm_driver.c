@@ -471,18 +471,20 @@ bool tape__gemm_small(const tape__gemm_kernels *kernels, const tape__gemm *g)
     return true;
 }
 
-bool tape__gemm_one_block(const tape__gemm_kernels *kernels, tape_dtype dtype, tape__gemm_block *g)
+bool tape__gemm_is_one_block(tape_dtype dtype, const tape__gemm_block *g)
 {
-    const tape__gemm_type *type = &kernels->type[dtype];
     const int64_t size = dtype == TAPE_F32 ? 4 : 8;
     const bool direct = g->b_col == size || (g->m <= TAPE__GEMM_DOT_ROWS && (g->b_k == size || g->k == 1));
-    if (!direct || g->m < 1 || g->n < 2 || g->k < 1 || g->k > K_BLOCK || g->m > SMALL || g->n > SMALL ||
-        g->m * g->n * g->k > SMALL_WORK)
-        return false;
+    return direct && g->m >= 1 && g->n >= 2 && g->k >= 1 && g->k <= K_BLOCK && g->m <= SMALL && g->n <= SMALL &&
+           g->m * g->n * g->k <= SMALL_WORK;
+}
+
+void tape__gemm_run_one_block(const tape__gemm_kernels *kernels, tape_dtype dtype, tape__gemm_block *g)
+{
+    const tape__gemm_type *type = &kernels->type[dtype];
     g->width = tape__gemm_width(type, g->m);
     g->a_packed = g->b_packed = false;
     type->block(g);
-    return true;
 }
 
 size_t tape__gemm_prepared(const tape__gemm *g)
