@@ -47,21 +47,25 @@ static void FOR(finish)(const FOR(job) * j, ELEM value, ELEM c, ELEM *y)
 
 /* ---- runs -------------------------------------------------------------------------------------------------------- */
 
-/* The next n <= PIECE elements, side by side. */
-static const ELEM *FOR(gather)(struct cursor *c, const ELEM *x, int64_t n, ELEM *buffer)
+/* The next *n <= PIECE elements, side by side: where they lie, and then perhaps fewer, or in the buffer. */
+static const ELEM *FOR(gather)(struct cursor *c, const ELEM *x, int64_t *n, ELEM *buffer)
 {
     const tape__split *s = c->split;
-    int last = s->reduced_rank - 1;
-    int64_t stride = s->reduced_stride[last], done = 0;
-    while (done < n) {
-        int64_t run = at_most(n - done, s->reduced_size[last] - c->index[last]);
+    const int last = s->reduced_rank - 1;
+    const int64_t stride = s->reduced_stride[last];
+    for (int64_t done = 0, run; done < *n; done += run) {
         const ELEM *from = x + c->at;
-        advance(c, run);
-        if (stride == 1 && run == n)
+        run = at_most(*n - done, s->reduced_size[last] - c->index[last]);
+        if (stride == 1 && done == 0 && (run == *n || run >= 2 * WIDTH)) {
+            *n = run == *n ? run : run / (2 * WIDTH) * (2 * WIDTH);
+            advance(c, *n);
             return from;
-        for (int64_t i = 0; i < run; i++)
+        }
+        advance(c, run);
+        if (stride == 1)
+            memcpy(buffer + done, from, (size_t)run * sizeof *from);
+        for (int64_t i = 0; stride != 1 && i < run; i++)
             buffer[done + i] = from[i * stride];
-        done += run;
     }
     return buffer;
 }
@@ -82,7 +86,8 @@ static ELEM FOR(reduce_part)(const FOR(job) * j, const REDUCER *r, const ELEM *x
         for (int64_t stop = at_most(end, begin + BLOCK); begin < stop;) {
             ELEM buffer[PIECE];
             int64_t n = at_most(PIECE, stop - begin);
-            r->take(&lanes, n, FOR(gather)(&cursor, x, n, buffer), c);
+            const ELEM *piece = FOR(gather)(&cursor, x, &n, buffer);
+            r->take(&lanes, n, piece, c);
             begin += n;
         }
         FOR(tree_push)(&tree, r, r->fold(&lanes));
