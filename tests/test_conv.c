@@ -287,6 +287,53 @@ START_TEST(test_pool_by_hand)
 }
 END_TEST
 
+/* Windows of 2 x 2 on planes of any width, with ties and NaNs: the first largest, and the cotangent at its place, once
+   alone and once beside another contribution. */
+static void check_squares(int64_t h, int64_t w)
+{
+    const tape_pool_options two = {.kernel = {2, 2}};
+    float values[3][11][23], sums[3][11][23] = {{{0}}};
+    tape_tensor x = tape_param(TAPE_F32, TAPE_SHAPE(3, h, w), NULL), indices;
+    float *data = tape_data_mut(x);
+    for (int64_t i = 0; i < 3 * h * w; i++) {
+        float value = (float)((i * 7919 + i / 3 * 31) % 5);
+        data[i] = values[i / (h * w)][i / w % h][i % w] = i % 17 == 5 ? NAN : value;
+    }
+    tape_tensor y = tape_max_pool2d(x, &two, &indices), g = tape_rand_uniform(TAPE_F32, tape_shape_of(y), 1, 2), gx[2];
+    const int64_t *at = tape_data(indices);
+    const float *most = tape_data_f32(y), *share = tape_data_f32(g);
+    for (int64_t i = 0; i < tape_numel(y); i++) {
+        int64_t plane = i / (h / 2 * (w / 2)), r = i / (w / 2) % (h / 2) * 2, c = i % (w / 2) * 2, place = r * w + c;
+        float best = values[plane][r][c];
+        for (int k = 1; k < 4; k++) {
+            float value = values[plane][r + k / 2][c + k % 2];
+            if (!isnan(best) && (isnan(value) || value > best))
+                best = value, place = (r + k / 2) * w + c + k % 2;
+        }
+        ck_assert_msg(at[i] == place, "%ld x %ld: %ld at %ld, not %ld", (long)h, (long)w, (long)i, (long)at[i],
+                      (long)place);
+        ck_assert(isnan(best) ? isnan(most[i]) : most[i] == best);
+        sums[plane][place / w][place % w] += share[i];
+    }
+    tape_tensor both[2] = {y, x}, cotangents[2] = {g, tape_ones_like(x)};
+    ck_assert_int_eq(tape_grad(both, 1, cotangents, &x, 1, NULL, gx), TAPE_OK);
+    ck_assert_int_eq(tape_grad(both, 2, cotangents, &x, 1, NULL, gx + 1), TAPE_OK);
+    for (int64_t i = 0; i < 3 * h * w; i++) {
+        float want = sums[i / (h * w)][i / w % h][i % w];
+        ck_assert_float_eq(tape_data_f32(gx[0])[i], want);
+        ck_assert_float_eq(tape_data_f32(gx[1])[i], want + 1);
+    }
+    tape_free(x);
+    tape_reset();
+}
+
+START_TEST(test_pool_squares)
+{
+    for (int64_t w = 2; w <= 23; w++)
+        check_squares(2 + w % 10, w);
+}
+END_TEST
+
 START_TEST(test_pool_wrong_arguments)
 {
     tape_tensor x = tape_ones(TAPE_F64, TAPE_SHAPE(1, 2, 4, 4));
@@ -408,6 +455,7 @@ int main(void)
     tcase_add_test(all, test_wrong_options);
     tcase_add_test(all, test_wrong_shapes);
     tcase_add_test(all, test_pool_by_hand);
+    tcase_add_test(all, test_pool_squares);
     tcase_add_test(all, test_pool_wrong_arguments);
     tcase_add_test(all, test_attention_blocks);
     tcase_add_test(all, test_attention_edges);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/any/pool.h"
+#include "product.h"
 #include "region.h"
 
 /* ---- options and shapes ------------------------------------------------------------------------------------------ */
@@ -116,8 +117,29 @@ static tape_tensor flat(tape_tensor x, int axes)
     return axes == 1 ? x : tape_flatten(x, -axes, -1);
 }
 
+/* In a plain sweep that stores the first contribution to x; false if the derivative must go the ordinary way. */
+static bool spread_max(tape__vjp *v)
+{
+    tape *t = v->t;
+    tape__call call = {.t = t, .attr = v->attr};
+    uint32_t x = tape__resolve(t, v->x[0], 0), g = tape__resolve(t, v->gy[0], 0), index = tape__resolve(t, v->y[1], 0);
+    if (x == TAPE__NO_SLOT || g == TAPE__NO_SLOT || index == TAPE__NO_SLOT)
+        return false;
+    tape__pooling pool;
+    call.in = (tape__node *[]){tape__at(t, x)};
+    if (!read_windows(&call, axes_of(&call), &pool))
+        return false;
+    const void *from = tape__dense_data(t, tape__at(t, g)), *at = tape__dense_data(t, tape__at(t, index));
+    void *gx = from && at ? tape__first_adjoint(v, 0) : NULL;
+    if (gx)
+        tape__pool_max_spread(tape__threads_of(t), &pool, from, at, gx);
+    return gx;
+}
+
 static void max_vjp(tape__vjp *v)
 {
+    if (spread_max(v))
+        return;
     const int axes = ((const tape__pool_attr *)v->attr)->axes;
     tape_shape shape = tape_shape_of(v->x[0]), lines = shape;
     lines.rank = shape.rank - axes + 1;

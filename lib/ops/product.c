@@ -1,4 +1,4 @@
-/* Matrix products of VJPs, added straight into adjoints. Does not know whose derivative they are. */
+/* Contributions of VJPs written straight into adjoints. Does not know whose derivative they are. */
 #include "product.h"
 
 #include "kernels/any/gemm_driver.h"
@@ -42,4 +42,13 @@ void tape__give_product(tape__vjp *v, int i, tape_tensor a, tape_tensor b)
 {
     if (!add_product(v, i, a, b))
         v->gx[i] = tape_matmul(a, b);
+}
+
+void *tape__first_adjoint(tape__vjp *v, int i)
+{
+    uint32_t slot = tape__resolve(v->t, v->x[i], i);
+    bool accumulate;
+    if (slot == TAPE__NO_SLOT || tape__at(v->t, slot)->flags & TAPE__HAS_ADJOINT)
+        return NULL;
+    return tape__adjoint_data(v, i, &accumulate);
 }

@@ -23,6 +23,10 @@ typedef struct tape__pooling {
    input gives -inf and some place. */
 void tape__pool_max(const struct tape__parallel *p, const tape__pooling *pool, const void *x, void *y, int64_t *index);
 
+/* gx: the cotangents of maxima at their places, which are right, and zeros elsewhere. */
+void tape__pool_max_spread(const struct tape__parallel *p, const tape__pooling *pool, const void *g,
+                           const int64_t *index, void *gx);
+
 /* y: the means; gx: the transposed sum of a cotangent. */
 void tape__pool_mean(const struct tape__parallel *p, const tape__pooling *pool, const void *x, void *y);
 void tape__pool_mean_spread(const struct tape__parallel *p, const tape__pooling *pool, const void *g, void *gx);
