@@ -11,8 +11,11 @@
 struct tile {
     const tape__gemm_block *g;
     int64_t a_k, b_k;
-    int64_t last; /* bytes from a row's start to its last vector */
-    int tail;     /* columns, where they fill no vector; else 0 */
+    const char *a_steps,
+        *b_steps;           /* what A and B go on by after each k, and bytes from each step to the next: 0 where */
+    int64_t a_next, b_next; /* all are one */
+    int64_t b_last, c_last; /* bytes from a row's start to its last vector */
+    int tail;               /* columns, where they fill no vector; else 0 */
 };
 
 typedef void tile_function(const struct tile *t, const char *a, const char *b, char *c, const char *add);

@@ -24,6 +24,9 @@ typedef struct tape__gemm_block {
     const char *add;
     int64_t add_row;
     bool a_packed, b_packed;
+    const int64_t *a_steps,
+        *b_steps;             /* k distances in bytes from each k to the next, instead of a_k or b_k; NULL: none */
+    int64_t b_apart, c_apart; /* n of two vectors: bytes from the first to the second in B, in C and add; 0: a vector */
 } tape__gemm_block;
 
 enum { TAPE__GEMM_DOT_ROWS = 2 };

@@ -201,12 +201,17 @@ static int64_t FOR(stream_block)(const tape__gemm_block *g)
 static void FOR(block)(const tape__gemm_block *g)
 {
     struct tile t = {.g = g, .a_k = g->a_k, .b_k = g->b_k};
+    t.a_steps = g->a_steps ? (const char *)g->a_steps : (const char *)&t.a_k;
+    t.b_steps = g->b_steps ? (const char *)g->b_steps : (const char *)&t.b_k;
+    t.a_next = g->a_steps ? (int64_t)sizeof *g->a_steps : 0;
+    t.b_next = g->b_steps ? (int64_t)sizeof *g->b_steps : 0;
     if (!g->b_packed && g->b_col != FOR(size)) {
         FOR(dot_block)(g);
         return;
     }
     if (!g->b_packed) {
-        const int64_t done = g->m <= STREAM_ROWS && g->n * FOR(size) >= STREAM_FROM ? FOR(stream_block)(g) : 0;
+        const bool streams = g->m <= STREAM_ROWS && g->n * FOR(size) >= STREAM_FROM && !g->a_steps && !g->b_steps;
+        const int64_t done = streams ? FOR(stream_block)(g) : 0;
         FOR(columns)(g, &t, g->b + done * FOR(size), done, g->n - done);
         return;
     }

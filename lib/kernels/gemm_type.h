@@ -2,13 +2,14 @@
 
 enum { FOR(size) = sizeof(FOR(elem)), FOR(pack_lanes) = PACK_BYTES / FOR(size) };
 
-/* rows x vecs vectors of C. The last vector of a row starts t->last bytes into it, which may overlap the one before.
-   With `part` there is one vector, of t->tail columns. */
+/* rows x vecs vectors of C. The last vector of a row starts some bytes into it (t->b_last, t->c_last), which may
+   overlap the one before. With `part` there is one vector, of t->tail columns. */
 TAPE__INLINE void FOR(tile)(const struct tile *t, const char *a, const char *b, char *c, const char *add,
                             const int rows, const int vecs, const bool part)
 {
-    const int64_t a_row = t->g->a_row, a_k = t->a_k, b_k = t->b_k, last = t->last;
+    const int64_t a_row = t->g->a_row, a_next = t->a_next, b_next = t->b_next, b_last = t->b_last, c_last = t->c_last;
     const int64_t c_row = t->g->c_row, add_row = t->g->add_row;
+    const char *a_step = t->a_steps, *b_step = t->b_steps;
     const int tail = t->tail;
     const char *group[(MAX_ROWS + 2) / 3]; /* three rows share a pointer: x86 addresses p, p + row and p + 2 row */
     FOR(vec) x[MAX_ROWS][MAX_VECS], y[MAX_VECS];
@@ -17,31 +18,36 @@ TAPE__INLINE void FOR(tile)(const struct tile *t, const char *a, const char *b, 
     EACH (i, rows)
         EACH (j, vecs)
             x[i][j] = FOR(splat)(0);
-#define AT(j) ((j) > 0 && (j) == vecs - 1 ? last : (j) * (int)sizeof(FOR(vec)))
+#define AT(j, last) ((j) > 0 && (j) == vecs - 1 ? (last) : (j) * (int)sizeof(FOR(vec)))
 #define LOAD(from) (part ? FOR(load_part)(from, tail) : FOR(load)(from))
     for (int64_t p = t->g->k; p > 0; p--) {
+        int64_t step;
         EACH (j, vecs)
-            y[j] = LOAD(b + AT(j));
+            y[j] = LOAD(b + AT(j, b_last));
         EACH (i, rows) {
             FOR(elem) s;
             memcpy(&s, group[i / 3] + i % 3 * a_row, sizeof s);
             EACH (j, vecs)
                 x[i][j] = MUL_ADD(FOR(splat)(s), y[j], x[i][j]);
         }
+        memcpy(&step, a_step, sizeof step);
         EACH (i, (rows + 2) / 3)
-            group[i] += a_k;
-        b += b_k;
+            group[i] += step;
+        memcpy(&step, b_step, sizeof step);
+        b += step;
+        a_step += a_next;
+        b_step += b_next;
     }
     if (add)
         EACH (i, rows)
             EACH (j, vecs)
-                x[i][j] = LOAD(add + i * add_row + AT(j)) + x[i][j];
+                x[i][j] = LOAD(add + i * add_row + AT(j, c_last)) + x[i][j];
     EACH (i, rows)
         EACH (j, vecs)
             if (part)
                 FOR(store_part)(c + i * c_row, x[i][j], tail);
             else
-                FOR(store)(c + i * c_row + AT(j), x[i][j]);
+                FOR(store)(c + i * c_row + AT(j, c_last), x[i][j]);
 #undef AT
 #undef LOAD
 }
@@ -102,7 +108,12 @@ static void FOR(columns)(const tape__gemm_block *g, struct tile *t, const char *
         if (vecs == 1 && left > LANES && left < 2 * LANES)
             vecs = 2;
         wide = left < vecs * LANES ? left : vecs * LANES;
-        t->last = wide * FOR(size) - (int64_t)sizeof(FOR(vec));
+        t->c_last = wide * FOR(size) - (int64_t)sizeof(FOR(vec));
+        t->b_last = t->c_last;
+        if (g->b_apart)
+            t->b_last = g->b_apart;
+        if (g->c_apart)
+            t->c_last = g->c_apart;
         FOR(panel)(g, t, vecs, b, j);
         b += wide * FOR(size);
         j += wide;
