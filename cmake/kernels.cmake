@@ -17,8 +17,7 @@ else()
 endif()
 
 # Release builds are small where that costs nothing: what runs once an op, or loops over elements, is compiled for speed,
-# the rest for size. Kernels have no unwind tables: no op is recorded below them. The core has: tape_trace_nonfinite()
-# finds its callers by them.
+# the rest for size.
 file(GLOB fast CONFIGURE_DEPENDS lib/adjoint.c lib/api.c lib/arena.c lib/backward.c lib/base.c lib/leaf.c lib/mark.c lib/optim.c
   lib/parallel.c lib/params.c lib/replay*.c lib/run.c lib/shape.c lib/sweep.c lib/tape.c lib/visit.c lib/ops/check.c lib/ops/cross_entropy.c
   lib/ops/elementwise.c lib/ops/linalg.c lib/ops/norm.c lib/ops/recurrent*.c lib/ops/reduce.c lib/ops/rows.c
@@ -37,6 +36,27 @@ set_property(SOURCE ${small} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-Os>"
 set_property(SOURCE ${fast} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2>")
 set_property(SOURCE ${vectorised} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:${vectorise}>")
 
+# Unwind tables would be a tenth of the library, and only tape_trace_nonfinite() reads them, to find who recorded an op.
+# It can follow frame pointers instead: of every function of the core that a record may lie below. Hot files do without,
+# but leave the register alone; their public functions (lib/ops/elementwise.c) say who called them.
+set(unwind $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables>)
+set(TAPE_FRAMES OFF)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$" AND NOT TAPE_SANITIZE
+   AND NOT CMAKE_INTERPROCEDURAL_OPTIMIZATION AND NOT CMAKE_C_FLAGS MATCHES "-flto")
+  set(TAPE_FRAMES $<CONFIG:Release>)
+  set(framed ${TAPE_PLAIN_SOURCES})
+  file(GLOB unframed CONFIGURE_DEPENDS lib/adjoint.c lib/arena.c lib/base.c lib/leaf.c lib/mark.c lib/parallel.c
+    lib/run.c lib/shape.c lib/sweep.c lib/tape.c lib/visit.c lib/ops/check.c
+    lib/ops/elementwise.c)
+  file(GLOB below CONFIGURE_DEPENDS lib/batches.c lib/checkpoint.c lib/data.c lib/data_csv.c lib/data_idx.c lib/dispatch.c
+    lib/events.c lib/format.c lib/io_*.c lib/kit.c lib/optim*.c lib/params.c lib/profile*.c lib/safetensors*.c
+    lib/kernels/any/*.c)
+  list(REMOVE_ITEM framed ${unframed} ${below})
+  set_property(SOURCE ${framed} APPEND PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-fno-omit-frame-pointer>")
+  set_property(SOURCE ${unframed} APPEND PROPERTY COMPILE_OPTIONS
+    "$<$<CONFIG:Release>:-ffixed-rbp;-foptimize-sibling-calls>")
+endif()
+
 # tape_objects(<name> <sources>...): an object library of the core with its private include directories.
 function(tape_objects name)
   add_library(${name} OBJECT ${ARGN})
@@ -44,7 +64,7 @@ function(tape_objects name)
   target_link_libraries(${name} PRIVATE tape-flags Threads::Threads)
   target_compile_definitions(${name} PRIVATE TAPE__SLEEF=$<BOOL:${TAPE_HAVE_SLEEF}>
     TAPE__ZLIB=$<BOOL:${TAPE_HAVE_ZLIB}> TAPE__LAPACK=$<BOOL:${TAPE_HAVE_LAPACK}>
-    TAPE__BACKTRACE=$<BOOL:${TAPE_HAVE_BACKTRACE}>)
+    TAPE__BACKTRACE=$<BOOL:${TAPE_HAVE_BACKTRACE}> TAPE__FRAMES=$<BOOL:${TAPE_FRAMES}>)
   foreach(isa ${TAPE_ISAS})
     string(TOUPPER ${isa} ISA)
     target_compile_definitions(${name} PRIVATE TAPE__HAVE_${ISA})
@@ -57,6 +77,9 @@ endfunction()
 set(TAPE_OBJECT_LIBRARIES "")
 if(TAPE_PLAIN_SOURCES)
   tape_objects(tape-core ${TAPE_PLAIN_SOURCES})
+  if(TAPE_FRAMES)
+    target_compile_options(tape-core PRIVATE ${unwind})
+  endif()
   list(APPEND TAPE_OBJECT_LIBRARIES tape-core)
 endif()
 if(TAPE_KERNEL_SOURCES)
@@ -68,8 +91,7 @@ if(TAPE_KERNEL_SOURCES)
     endif()
     tape_objects(tape-kernels-${isa} ${sources})
     target_compile_definitions(tape-kernels-${isa} PRIVATE TAPE__ISA_${ISA})
-    target_compile_options(tape-kernels-${isa} PRIVATE ${TAPE_FLAGS_${isa}}
-      $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables>)
+    target_compile_options(tape-kernels-${isa} PRIVATE ${TAPE_FLAGS_${isa}} ${unwind})
     if(isa STREQUAL "avx512" AND TAPE_AVX512 STREQUAL "ALL")
       target_compile_definitions(tape-kernels-avx512 PRIVATE TAPE__AVX512_ALL)
     endif()

@@ -14,7 +14,7 @@
 
 #if TAPE__BACKTRACE
 
-#define DEPTH 64
+enum { DEPTH = 64 };
 
 /*
  * The static library's code lies in sections of its own (cmake/library.cmake renames them), whose ends the linker
@@ -31,7 +31,7 @@ static bool lies_in(const void *address, const char *start, const char *stop)
     return at > (uintptr_t)start && at <= (uintptr_t)stop; /* a return address may lie just behind */
 }
 
-static bool is_ours(const void *address)
+bool tape__is_ours(const void *address)
 {
     if (__start_tape_text)
         return lies_in(address, __start_tape_text, __stop_tape_text) ||
@@ -47,16 +47,44 @@ static bool is_ours(const void *address)
     return !linked_in || !at.dli_sname || strncmp(at.dli_sname, "tape_", 5) == 0;
 }
 
-const void *tape__caller(void)
+#if TAPE__FRAMES
+
+/*
+ * Without unwind tables: each of our functions that may lie between a record and its caller has a frame pointer or
+ * leaves the register alone (cmake/kernels.cmake). Public functions of the second kind tell who called them.
+ */
+const void *tape__caller(const void *entry)
 {
+    enum { LARGEST = 1 << 18 }; /* bytes of a frame: farther away lies something else */
+    const uintptr_t *frame = __builtin_frame_address(0);
+    if (entry && !tape__is_ours(entry))
+        return entry;
+    for (int i = 0; i < DEPTH; i++) {
+        const void *address = (const void *)frame[1];
+        if (!tape__is_ours(address))
+            return address;
+        if (frame[0] <= (uintptr_t)frame || frame[0] - (uintptr_t)frame > LARGEST)
+            return NULL;
+        frame = (const uintptr_t *)frame[0];
+    }
+    return NULL;
+}
+
+#else
+
+const void *tape__caller(const void *entry)
+{
+    (void)entry;
     void *frames[DEPTH];
     int n = backtrace(frames, DEPTH), i = 0;
-    while (i < n && !is_ours(frames[i])) /* a sanitizer's own backtrace() */
+    while (i < n && !tape__is_ours(frames[i])) /* a sanitizer's own backtrace() */
         i++;
-    while (i < n && is_ours(frames[i]))
+    while (i < n && tape__is_ours(frames[i]))
         i++;
     return i < n ? frames[i] : NULL;
 }
+
+#endif
 
 void tape__caller_text(const void *address, char *buffer, size_t size)
 {
@@ -74,9 +102,16 @@ void tape__caller_text(const void *address, char *buffer, size_t size)
 
 #else
 
-const void *tape__caller(void)
+const void *tape__caller(const void *entry)
 {
+    (void)entry;
     return NULL;
+}
+
+bool tape__is_ours(const void *address)
+{
+    (void)address;
+    return false;
 }
 
 void tape__caller_text(const void *address, char *buffer, size_t size)

@@ -81,7 +81,7 @@ static void note_caller(tape *t, uint32_t slot)
         trace->caller = caller;
         trace->callers = t->capacity;
     }
-    trace->caller[slot] = tape__caller();
+    trace->caller[slot] = trace->current;
 }
 
 /* ---- the report -------------------------------------------------------------------------------------------------- */
@@ -160,7 +160,7 @@ static bool report(tape *t, const tape__step *step, const tape__traced *result, 
     for (int i = 0; i < step->n && i < TAPE_TRACED_OPERANDS; i++)
         describe(&step->operands[i], elementwise, l, at, &r->operand[i]);
     bool runs_now = step->pass == TAPE_TRACE_FORWARD && !t->replaying;
-    r->caller = runs_now ? tape__caller() : step->record < trace->callers ? trace->caller[step->record] : NULL;
+    r->caller = runs_now ? trace->current : step->record < trace->callers ? trace->caller[step->record] : NULL;
     tape__caller_text(r->caller, r->symbol, sizeof r->symbol);
     write_message(r);
     trace->found = true;
@@ -239,6 +239,8 @@ bool tape__trace_made(tape *t, const tape__op *op, tape__node *const *in, int n_
                       uint32_t slot, int n_out)
 {
     bool recorded = t->paused == 0, ok = true;
+    t->trace->current = t->replaying ? NULL : tape__caller(t->trace->entry);
+    t->trace->entry = NULL;
     if (recorded && !t->replaying)
         note_caller(t, slot);
     if (!may_be_blamed(t, op, params, n_params))

@@ -11,7 +11,9 @@
 struct tape__trace {
     tape_trace_mode mode;
     bool found;
-    int quiet; /* > 0: a step is being judged as a whole, what runs inside it is not */
+    int quiet;           /* > 0: a step is being judged as a whole, what runs inside it is not */
+    const void *entry;   /* who called the public function that runs now, where it has said so */
+    const void *current; /* the caller of the op that runs now */
     const void **caller;
     uint32_t callers; /* slots that `caller` has */
     tape_nonfinite report;

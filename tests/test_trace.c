@@ -9,6 +9,7 @@
 #include "tape/autodiff.h"
 #include "tape/custom.h"
 #include "tape/trace.h"
+#include "trace.h"
 
 static void start(tape_trace_mode mode)
 {
@@ -364,6 +365,27 @@ __attribute__((noinline)) tape_tensor traced_error(tape_tensor x)
     return tape_is_null(y) ? x : y;
 }
 
+/* Each kind of public function is called in a way of its own, and not all on the way to a record have a frame. */
+#define TRACED(name, expression)                                                                                       \
+    TAPE_API tape_tensor traced_##name(tape_tensor x);                                                                 \
+    __attribute__((noinline)) tape_tensor traced_##name(tape_tensor x)                                                 \
+    {                                                                                                                  \
+        tape_tensor y = expression;                                                                                    \
+        return tape_is_null(y) ? x : y;                                                                                \
+    }
+TRACED(unary, tape_sqrt(x))
+TRACED(unary_number, tape_leaky_relu(x, 1e38))
+TRACED(unary_numbers, tape_softplus(x, 1e-39, 20))
+TRACED(arithmetic, tape_div(x, tape_zeros_like(x)))
+TRACED(binary, tape_pow(x, tape_full(tape_dtype_of(x), TAPE_SCALAR, 0.5)))
+TRACED(right_number, tape_pow_scalar(x, 0.5))
+TRACED(left_number, tape_scalar_div(1e30, tape_mul_scalar(x, 1e-30)))
+TRACED(ternary, tape_fma(x, tape_mul_scalar(x, 1e20), x))
+TRACED(ternary_number, tape_addcmul(x, x, x, 1e30))
+TRACED(general, tape_sum(tape_mul_scalar(x, 1e19), TAPE_ALL, false))
+TRACED(product, tape_matmul(x, tape_full(tape_dtype_of(x), TAPE_SHAPE(3, 1), 1e38)))
+TRACED(composite, tape_cosine_similarity(tape_mul_scalar(x, 1e20), tape_mul_scalar(x, 1e20), -1, 1e-8))
+
 static void check_caller(tape_tensor (*function)(tape_tensor), const char *name)
 {
     const tape_nonfinite *r = tape_nonfinite_found();
@@ -379,6 +401,51 @@ static void check_caller(tape_tensor (*function)(tape_tensor), const char *name)
     ck_assert_str_eq(r->symbol, "");
 #endif
 }
+
+START_TEST(test_callers_of_every_kind)
+{
+#define KIND(name)                                                                                                     \
+    {                                                                                                                  \
+        traced_##name, "traced_" #name                                                                                 \
+    }
+    static const struct {
+        tape_tensor (*function)(tape_tensor);
+        const char *name;
+    } kinds[] = {KIND(unary),   KIND(unary_number), KIND(unary_numbers),  KIND(arithmetic),
+                 KIND(binary),  KIND(right_number), KIND(left_number),    KIND(ternary),
+                 KIND(general), KIND(product),      KIND(ternary_number), KIND(composite)};
+#undef KIND
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        tape_tensor x = leaf_of(TAPE_F32, TAPE_SHAPE(2, 3), (double[]){-2e19, -2e19, -2e19, -2e19, -2e19, -2e19}, true);
+        start(TAPE_TRACE_REPORT);
+        kinds[i].function(x);
+        ck_assert_msg(tape_last_status() == TAPE_OK, "%s: %s", kinds[i].name, tape_message());
+        ck_assert_msg(tape_nonfinite_found() != NULL, "%s: nothing found", kinds[i].name);
+        check_caller(kinds[i].function, kinds[i].name);
+        tape_free(x);
+        finish();
+    }
+}
+END_TEST
+
+/* The records of a derivative were recorded by whoever asked for it. */
+START_TEST(test_caller_of_a_derivative)
+{
+    tape_tensor x = vector_with(TAPE_F32, 3, 0), y = tape_sum(tape_pow_scalar(x, 1.5), TAPE_ALL, false), g;
+    start(TAPE_TRACE_REPORT);
+    uint32_t before = tape_current()->count;
+    ck_assert_int_eq(tape_grad(&y, 1, NULL, &x, 1, &(tape_grad_options){.create_graph = true}, &g), TAPE_OK);
+    const tape *t = tape_current();
+    ck_assert(t->count > before);
+    for (uint32_t slot = before; TAPE__BACKTRACE && slot < t->count; slot++)
+        if (tape__at(t, slot)->op > TAPE__OP_OUTPUT && tape__at(t, slot)->flags & TAPE__REQUIRES_GRAD) {
+            uintptr_t offset = (uintptr_t)t->trace->caller[slot] - (uintptr_t)test_caller_of_a_derivative_fn;
+            ck_assert_msg(offset > 0 && offset < 4096, "%s", tape__record_name(tape__at(t, slot)));
+        }
+    tape_free(x);
+    finish();
+}
+END_TEST
 
 START_TEST(test_caller)
 {
@@ -477,6 +544,8 @@ int main(void)
     tcase_add_test(all, test_error_mode);
     tcase_add_test(all, test_switch);
     tcase_add_test(all, test_caller);
+    tcase_add_test(all, test_callers_of_every_kind);
+    tcase_add_test(all, test_caller_of_a_derivative);
     tcase_add_test(all, test_every_op);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);

@@ -164,7 +164,10 @@ static tape_tensor compute(tape *t, operands *o, int op, const tape_tensor *x, c
     return (tape_tensor){t->generation, slot, 0};
 }
 
-static tape_tensor run(int op, const tape_tensor *x, int n, const double *params, int n_params)
+/* Whoever searches for NaN wants to know our caller. */
+#define FROM __builtin_return_address(0)
+
+static tape_tensor run(int op, const tape_tensor *x, int n, const double *params, int n_params, const void *from)
 {
     tape *t = tape__begin(tape__ops[op].name);
     if (!t)
@@ -174,9 +177,11 @@ static tape_tensor run(int op, const tape_tensor *x, int n, const double *params
     uint64_t start = tape__span_begin(t);
     tape_tensor y = compute(t, &o, op, x, params, n_params);
     close_span(t, start, op, &o, y);
-    if (!tape_is_null(y) && tape__traces(t) &&
-        !tape__trace_made(t, &tape__ops[op], o.node, n, params, n_params, y.slot, 1))
-        y = TAPE_NULL;
+    if (!tape_is_null(y) && tape__traces(t)) {
+        t->trace->entry = from;
+        if (!tape__trace_made(t, &tape__ops[op], o.node, n, params, n_params, y.slot, 1))
+            y = TAPE_NULL;
+    }
     if (!tape_is_null(y))
         tape__let_go(t, x, n);
     return y;
@@ -230,7 +235,7 @@ static tape_tensor run_unary(int op, tape_tensor a)
     uint32_t slot;
     const tape__node *x = TAPE__LIKELY(t && !t->detour) ? tape__find(t, a, &slot) : NULL;
     tape_tensor y = TAPE__LIKELY(x != NULL) ? run_flat(t, op, 0, x, slot, x, slot) : TAPE_NULL;
-    return TAPE__LIKELY(!tape_is_null(y)) ? y : run(op, &a, 1, NULL, 0);
+    return TAPE__LIKELY(!tape_is_null(y)) ? y : run(op, &a, 1, NULL, 0, FROM);
 }
 
 TAPE__INLINE bool is_arithmetic(int op)
@@ -254,10 +259,10 @@ static tape_tensor run_tensors(tape *t, int op, const tape__node *a, uint32_t a_
     return equal || still ? run_flat(t, op, still, a, a_slot, b, b_slot) : TAPE_NULL;
 }
 
-static __attribute__((noinline)) tape_tensor run_two(int op, tape_tensor a, tape_tensor b)
+static __attribute__((noinline)) tape_tensor run_two(int op, tape_tensor a, tape_tensor b, const void *from)
 {
     const tape_tensor x[2] = {a, b};
-    return run(op, x, 2, NULL, 0);
+    return run(op, x, 2, NULL, 0, from);
 }
 
 TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
@@ -266,7 +271,7 @@ TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
     uint32_t p, q, slot;
     const tape__node *na, *nb;
     if (TAPE__UNLIKELY(!t || t->detour || !(na = tape__find(t, a, &p)) || !(nb = tape__find(t, b, &q))))
-        return run_two(op, a, b);
+        return run_two(op, a, b, FROM);
     tape__node *y;
     if (is_arithmetic(op) && na->layout->numel == 1 && na->layout == nb->layout && na->dtype == nb->dtype &&
         na->dtype <= TAPE_F64 && (y = tape__short_node(t, na, &slot))) {
@@ -275,7 +280,7 @@ TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
         return tape__short_record(t, op, y, slot, TAPE__INLINE_VALUE, na, p, nb, q);
     }
     tape_tensor result = run_tensors(t, op, na, p, nb, q);
-    return TAPE__LIKELY(!tape_is_null(result)) ? result : run_two(op, a, b);
+    return TAPE__LIKELY(!tape_is_null(result)) ? result : run_two(op, a, b, FROM);
 }
 
 /* One copy for all ops but those four. */
@@ -358,19 +363,19 @@ static tape_tensor other_side(tape_tensor *x, double number, const char *op_name
 #define UNARY1(name)                                                                                                   \
     tape_tensor tape_##name(tape_tensor a, double p0)                                                                  \
     {                                                                                                                  \
-        return run(TAPE__OP_##name, &a, 1, &p0, 1);                                                                    \
+        return run(TAPE__OP_##name, &a, 1, &p0, 1, FROM);                                                              \
     }
 #define UNARY2(name)                                                                                                   \
     tape_tensor tape_##name(tape_tensor a, double p0, double p1)                                                       \
     {                                                                                                                  \
         const double p[2] = {p0, p1};                                                                                  \
-        return run(TAPE__OP_##name, &a, 1, p, 2);                                                                      \
+        return run(TAPE__OP_##name, &a, 1, p, 2, FROM);                                                                \
     }
 #define UNARY3(name)                                                                                                   \
     tape_tensor tape_##name(tape_tensor a, double p0, double p1, double p2)                                            \
     {                                                                                                                  \
         const double p[3] = {p0, p1, p2};                                                                              \
-        return run(TAPE__OP_##name, &a, 1, p, 3);                                                                      \
+        return run(TAPE__OP_##name, &a, 1, p, 3, FROM);                                                                \
     }
 /* Not inlined into the forms with a number. */
 #define DEFINE_BINARY(function, name)                                                                                  \
@@ -382,13 +387,13 @@ static tape_tensor other_side(tape_tensor *x, double number, const char *op_name
     tape_tensor function(tape_tensor a, tape_tensor b, double p0)                                                      \
     {                                                                                                                  \
         const tape_tensor x[2] = {a, b};                                                                               \
-        return run(TAPE__OP_##name, x, 2, &p0, 1);                                                                     \
+        return run(TAPE__OP_##name, x, 2, &p0, 1, FROM);                                                               \
     }
 #define DEFINE_TERNARY1(function, name)                                                                                \
     tape_tensor function(tape_tensor a, tape_tensor b, tape_tensor c, double p0)                                       \
     {                                                                                                                  \
         const tape_tensor x[3] = {a, b, c};                                                                            \
-        return run(TAPE__OP_##name, x, 3, &p0, 1);                                                                     \
+        return run(TAPE__OP_##name, x, 3, &p0, 1, FROM);                                                               \
     }
 #define WITH_NUMBERS(name)                                                                                             \
     tape_tensor tape_##name##_scalar(tape_tensor a, double s)                                                          \
@@ -427,7 +432,7 @@ static tape_tensor other_side(tape_tensor *x, double number, const char *op_name
     tape_tensor tape_##name(tape_tensor a, tape_tensor b, tape_tensor c)                                               \
     {                                                                                                                  \
         const tape_tensor x[3] = {a, b, c};                                                                            \
-        return run(TAPE__OP_##name, x, 3, NULL, 0);                                                                    \
+        return run(TAPE__OP_##name, x, 3, NULL, 0, FROM);                                                              \
     }
 #define TERNARY1(name) DEFINE_TERNARY1(tape_##name, name)
 #define TERNARY1_INTERNAL(name) DEFINE_TERNARY1(tape__##name, name)
