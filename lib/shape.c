@@ -121,17 +121,48 @@ static const tape__layout *intern(tape__layouts *table, int rank, const int64_t 
     return layout;
 }
 
+/* ---- those in use ------------------------------------------------------------------------------------------------ */
+
+/* Where a layout is remembered; `step` tells views of one shape apart, and is 0 for the dense layout. */
+static inline uint32_t place_of(int rank, const int64_t *size, int64_t step)
+{
+    uint64_t h = (uint64_t)size[0] * 7 + (uint64_t)size[rank - 1] * 3 + (uint64_t)step * 5;
+    return (uint32_t)(h + (h >> 5) + (uint64_t)rank) % TAPE__RECENT_LAYOUTS;
+}
+
+static inline bool has_sizes(const tape__layout *layout, int rank, const int64_t *size)
+{
+    bool equal = layout && layout->rank == rank;
+    for (int i = 0; equal && i < rank; i++)
+        equal = layout->size[i] == size[i];
+    return equal;
+}
+
+const tape__layout *tape__layout_recent(const tape__layouts *table, int rank, const int64_t *size)
+{
+    if (rank < 1 || rank > TAPE_MAX_RANK)
+        return NULL;
+    const tape__layout *layout = table->recent[place_of(rank, size, 0)];
+    return has_sizes(layout, rank, size) && tape__is_dense(layout) ? layout : NULL;
+}
+
 const tape__layout *tape__layout_dense(tape__layouts *table, int rank, const int64_t *size)
 {
     assert(rank >= 0 && rank <= TAPE_MAX_RANK);
-    int64_t stride[TAPE_MAX_RANK];
+    const tape__layout *known = tape__layout_recent(table, rank, size);
+    if (known)
+        return known;
+    int64_t stride[TAPE_MAX_RANK] = {0};
     dense_strides(rank, size, stride);
-    return intern(table, rank, size, stride, NULL);
+    known = intern(table, rank, size, stride, NULL);
+    if (rank > 0)
+        table->recent[place_of(rank, size, 0)] = known;
+    return known;
 }
 
 /* Strides of axes of size 1, and all strides of an empty tensor, mean nothing: they are normalised away, so that
  * "dense" is recognised wherever it is true. */
-const tape__layout *tape__layout_strided(tape__layouts *table, int rank, const int64_t *size, const int64_t *stride)
+static const tape__layout *normalised(tape__layouts *table, int rank, const int64_t *size, const int64_t *stride)
 {
     const tape__layout *dense = tape__layout_dense(table, rank, size);
     if (!dense || dense->numel <= 1)
@@ -143,6 +174,19 @@ const tape__layout *tape__layout_strided(tape__layouts *table, int rank, const i
         is_dense = is_dense && normal[i] == dense->stride[i];
     }
     return is_dense ? dense : intern(table, rank, size, normal, dense);
+}
+
+const tape__layout *tape__layout_strided(tape__layouts *table, int rank, const int64_t *size, const int64_t *stride)
+{
+    if (rank == 0)
+        return tape__layout_dense(table, rank, size);
+    const tape__layout **place = &table->recent[place_of(rank, size, stride[0] + stride[rank - 1] * 9)];
+    bool equal = has_sizes(*place, rank, size);
+    for (int i = 0; equal && i < rank; i++)
+        equal = (*place)->stride[i] == stride[i];
+    if (!equal)
+        *place = normalised(table, rank, size, stride);
+    return *place;
 }
 
 bool tape__shape_numel(int rank, const int64_t *size, int64_t *numel)

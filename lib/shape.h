@@ -19,6 +19,8 @@ static inline bool tape__is_dense(const tape__layout *layout)
     return layout->dense == layout;
 }
 
+#define TAPE__RECENT_LAYOUTS 32u
+
 /* The intern table. Entries live until tape__layouts_free(). */
 typedef struct tape__layouts {
     tape__memory *memory;
@@ -26,10 +28,14 @@ typedef struct tape__layouts {
     size_t bucket_count; /* a power of two; 0 before the first entry */
     size_t count;
     struct tape__layout_slab *slabs;
+    const struct tape__layout *recent[TAPE__RECENT_LAYOUTS]; /* looked at first: programs use few shapes at a time */
 } tape__layouts;
 
 void tape__layouts_init(tape__layouts *table, tape__memory *memory);
 void tape__layouts_free(tape__layouts *table);
+
+/* The dense layout of a shape that was asked for lately; NULL where it was not, or is no shape. */
+const tape__layout *tape__layout_recent(const tape__layouts *table, int rank, const int64_t *size);
 
 /* NULL only when memory is short. The sizes must have a product that fits (tape__shape_numel). */
 const tape__layout *tape__layout_dense(tape__layouts *table, int rank, const int64_t *size);

@@ -251,15 +251,17 @@ tape__node *tape__new_node(tape *t, uint32_t *slot)
 tape__node *tape__new_tensor(tape *t, tape_dtype dtype, int rank, const int64_t *size, uint32_t *slot)
 {
     int64_t numel;
-    if (!tape__shape_numel(rank, size, &numel)) {
+    const tape__layout *layout = rank ? tape__layout_recent(&t->layouts, rank, size) : t->scalar;
+    if (!layout && !tape__shape_numel(rank, size, &numel)) {
         tape__error(t, TAPE_ERROR_SHAPE, "%s is no shape: sizes must not be negative nor their product overflow",
                     tape__shape_text(rank, size).text);
         return NULL;
     }
     if (t->promote && dtype == TAPE_F32)
         dtype = TAPE_F64;
-    const tape__layout *layout = rank ? tape__layout_dense(&t->layouts, rank, size) : t->scalar;
-    size_t bytes = (size_t)numel * tape_dtype_size(dtype);
+    if (!layout)
+        layout = tape__layout_dense(&t->layouts, rank, size);
+    size_t bytes = layout ? (size_t)layout->numel * tape_dtype_size(dtype) : 0;
     void *data = layout ? tape__arena_get(&t->arena, bytes) : NULL;
     if (!data) {
         tape__error(t, TAPE_ERROR_MEMORY, "out of memory for %s of %s", tape__shape_text(rank, size).text,
