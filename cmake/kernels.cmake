@@ -20,7 +20,7 @@ endif()
 # the rest for size.
 file(GLOB fast CONFIGURE_DEPENDS lib/adjoint.c lib/api.c lib/arena.c lib/backward.c lib/base.c lib/leaf.c lib/mark.c lib/optim.c
   lib/parallel.c lib/params.c lib/replay*.c lib/run.c lib/shape.c lib/sweep.c lib/tape.c lib/visit.c lib/ops/check.c lib/ops/cross_entropy.c
-  lib/ops/elementwise.c lib/ops/linalg.c lib/ops/norm.c lib/ops/recurrent*.c lib/ops/reduce.c lib/ops/rows.c
+  lib/ops/elementwise.c lib/ops/linalg.c lib/ops/linear.c lib/ops/norm.c lib/ops/product.c lib/ops/recurrent*.c lib/ops/reduce.c lib/ops/rows.c
   lib/ops/shape.c lib/ops/statistics.c lib/kernels/any/ewise_c*.c
   lib/kernels/any/ewise_run.c lib/kernels/any/ewise_uses.c lib/kernels/any/conv_s*.c lib/kernels/any/conv_weight.c
   lib/kernels/any/walk.c)

@@ -76,6 +76,7 @@ static inline void tape__adjoint_drop(tape *t, tape__node *x)
 struct tape__fused {
     tape *t;
     tape__node *y;
+    uint32_t slot; /* of y */
     int n_in;
     unsigned needs; /* bit i: input i */
     const uint32_t *in;

@@ -222,7 +222,9 @@ static enum outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot)
     tape *t = s->t;
     const tape__op *op = &tape__ops[y->op];
     const uint32_t *saved;
-    tape__fused f = {.t = t, .y = y, .attr = tape__record_attr(y), .g_layout = y->layout, .g = &y->adj};
+    if (!(y->flags & TAPE__HAS_ADJOINT) || y->flags & TAPE__SIBLING_ADJOINT)
+        return DECLINED;
+    tape__fused f = {.t = t, .y = y, .slot = slot, .attr = tape__record_attr(y), .g_layout = y->layout, .g = &y->adj};
     f.n_in = tape__record_inputs(y, &f.in, &saved);
     for (int i = 0; i < f.n_in; i++) {
         const tape__node *x = tape__at(t, f.in[i]);

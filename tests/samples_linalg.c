@@ -1,4 +1,6 @@
 /* Samples of the matrix products. */
+#include <math.h>
+
 #include "support/samples.h"
 
 #define FLOATS(...)                                                                                                    \
@@ -94,6 +96,29 @@ static void ref_linear_of_rank_1(const double *const *x, double *y)
 {
     linear(x, NULL, y, 1);
 }
+
+/* x[2,4] w[3,4]^T + b[3], and an activation by its definition. */
+#define ACTIVATED(name, activation, value)                                                                             \
+    static tape_tensor run_##name##_layer(const tape_tensor *x)                                                        \
+    {                                                                                                                  \
+        return tape_linear_activated(x[0], x[1], x[2], activation);                                                    \
+    }                                                                                                                  \
+    static void ref_##name##_layer(const double *const *x, double *y)                                                  \
+    {                                                                                                                  \
+        linear(x, x[2], y, 2);                                                                                         \
+        for (int i = 0; i < 6; i++) {                                                                                  \
+            double a = y[i];                                                                                           \
+            y[i] = value;                                                                                              \
+        }                                                                                                              \
+    }
+ACTIVATED(plain, TAPE_ACTIVATION_NONE, a)
+ACTIVATED(relu, TAPE_ACTIVATION_RELU, a > 0 ? a : 0)
+ACTIVATED(tanh, TAPE_ACTIVATION_TANH, tanh(a))
+ACTIVATED(sigmoid, TAPE_ACTIVATION_SIGMOID, 1 / (1 + exp(-a)))
+ACTIVATED(gelu, TAPE_ACTIVATION_GELU, a / 2 * (1 + erf(a / sqrt(2))))
+ACTIVATED(gelu_tanh, TAPE_ACTIVATION_GELU_TANH, a / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (a + 0.044715 * a * a * a))))
+ACTIVATED(silu, TAPE_ACTIVATION_SILU, a / (1 + exp(-a)))
+#undef ACTIVATED
 
 static tape_tensor run_dot(const tape_tensor *x)
 {
@@ -198,6 +223,34 @@ const struct sample samples_linalg[] = {
      ref_linear_of_rank_1,
      false,
      0},
+    {"linear_activated",
+     "plain",
+     3,
+     {FLOATS(2, 4), FLOATS(3, 4), FLOATS(3)},
+     run_plain_layer,
+     ref_plain_layer,
+     false,
+     0},
+    {"linear_activated", "relu", 3, {FLOATS(2, 4), FLOATS(3, 4), FLOATS(3)}, run_relu_layer, ref_relu_layer, false, 0},
+    {"linear_activated", "tanh", 3, {FLOATS(2, 4), FLOATS(3, 4), FLOATS(3)}, run_tanh_layer, ref_tanh_layer, false, 0},
+    {"linear_activated",
+     "sigmoid",
+     3,
+     {FLOATS(2, 4), FLOATS(3, 4), FLOATS(3)},
+     run_sigmoid_layer,
+     ref_sigmoid_layer,
+     false,
+     0},
+    {"linear_activated", "gelu", 3, {FLOATS(2, 4), FLOATS(3, 4), FLOATS(3)}, run_gelu_layer, ref_gelu_layer, false, 0},
+    {"linear_activated",
+     "gelu_tanh",
+     3,
+     {FLOATS(2, 4), FLOATS(3, 4), FLOATS(3)},
+     run_gelu_tanh_layer,
+     ref_gelu_tanh_layer,
+     false,
+     0},
+    {"linear_activated", "silu", 3, {FLOATS(2, 4), FLOATS(3, 4), FLOATS(3)}, run_silu_layer, ref_silu_layer, false, 0},
     {"dot", "", 2, {FLOATS(5), FLOATS(5)}, run_dot, ref_vector_vector, false, 0},
     {"outer", "", 2, {FLOATS(3), FLOATS(4)}, run_outer, ref_outer, false, 0},
     {"mv", "", 2, {FLOATS(3, 4), FLOATS(4)}, run_mv, ref_mv, false, 0},

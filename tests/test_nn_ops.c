@@ -3,8 +3,10 @@
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "support/expect.h"
+#include "tape/nn.h"
 
 #define INF INFINITY
 
@@ -50,6 +52,96 @@ START_TEST(test_softmax_wrong_arguments)
         EXPECT_ERROR(tape_softmax(x, wrong[i]), TAPE_ERROR_ARGUMENT, "out of range for shape [2, 2]");
     EXPECT_ERROR(tape_log_softmax(PARAM(TAPE_SCALAR, 1), 1), TAPE_ERROR_ARGUMENT, "log_softmax: axis 1");
     EXPECT_ERROR(tape_softmax(INDEX(1, 2), 0), TAPE_ERROR_DTYPE, "softmax: expects f32 or f64, got i64");
+}
+END_TEST
+
+/* ---- layers with an activation ----------------------------------------------------------------------------------- */
+
+typedef struct layer {
+    tape_tensor x, w, b, weights;
+} layer;
+
+static layer random_layer(tape_dtype dtype, int64_t rows, int64_t in, int64_t out)
+{
+    const tape_shape shape[4] = {TAPE_SHAPE(rows, in), TAPE_SHAPE(out, in), TAPE_SHAPE(out), TAPE_SHAPE(rows, out)};
+    tape_tensor t[4];
+    for (int k = 0; k < 4; k++) {
+        t[k] = tape_param(dtype, shape[k], NULL);
+        tape_init_uniform(t[k], -1, 1);
+    }
+    return (layer){t[0], t[1], t[2], t[3]};
+}
+
+static tape_tensor activated(const layer *l, int activation, bool at_once)
+{
+    static tape_tensor (*const by_itself[])(tape_tensor) = {NULL,      tape_relu,      tape_tanh, tape_sigmoid,
+                                                            tape_gelu, tape_gelu_tanh, tape_silu};
+    return at_once ? tape_linear_activated(l->x, l->w, l->b, (tape_activation)activation)
+                   : by_itself[activation](tape_linear(l->x, l->w, l->b));
+}
+
+/* Both ways, forward and back, to the same bits. */
+static void expect_same_layer(layer l, int activation)
+{
+    const tape_tensor leaf[3] = {l.x, l.w, l.b};
+    size_t bytes[4];
+    void *result[2][4];
+    for (int way = 0; way < 2; way++) {
+        tape_tensor y = activated(&l, activation, way);
+        ck_assert_int_eq(tape_backward(tape_sum(tape_mul(y, l.weights), TAPE_ALL, false)), TAPE_OK);
+        for (int k = 0; k < 4; k++) {
+            tape_tensor from = k < 3 ? tape_gradient(leaf[k]) : y;
+            bytes[k] = (size_t)tape_numel(from) * tape_dtype_size(tape_dtype_of(from));
+            result[way][k] = malloc(bytes[k]);
+            ck_assert_int_eq(tape_read(from, result[way][k], tape_numel(from)), TAPE_OK);
+        }
+        for (int k = 0; k < 3; k++)
+            tape_zero_grad(leaf[k]);
+        tape_reset();
+    }
+    for (int k = 0; k < 4; k++) {
+        ck_assert_msg(memcmp(result[0][k], result[1][k], bytes[k]) == 0, "activation %d, result %d", activation, k);
+        free(result[0][k]);
+        free(result[1][k]);
+    }
+}
+
+START_TEST(test_an_activated_layer_has_the_bits_of_its_parts)
+{
+    static const int64_t sizes[][3] = {{1, 3, 2}, {1, 8, 32}, {5, 7, 9}, {70, 90, 110}, {130, 300, 280}};
+    for (int threads = 1; threads <= 2; threads++) {
+        tape_threads(threads);
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            for (int activation = TAPE_ACTIVATION_RELU; activation <= TAPE_ACTIVATION_SILU; activation++)
+                expect_same_layer(random_layer(i % 2 ? TAPE_F64 : TAPE_F32, sizes[i][0], sizes[i][1], sizes[i][2]),
+                                  activation);
+    }
+    tape_threads(1);
+}
+END_TEST
+
+START_TEST(test_an_activated_layer_of_nothing)
+{
+    tape_tensor x = tape_param(TAPE_F64, TAPE_SHAPE(0, 3), NULL), w = tape_param(TAPE_F64, TAPE_SHAPE(2, 3), NULL);
+    tape_tensor y = tape_linear_activated(x, w, TAPE_NONE, TAPE_ACTIVATION_GELU);
+    ck_assert_int_eq(tape_backward(tape_sum(y, TAPE_ALL, false)), TAPE_OK);
+    EXPECT(tape_gradient(w), 0, 0, 0, 0, 0, 0);
+    /* no column: the activation of the bias alone */
+    x = tape_param(TAPE_F64, TAPE_SHAPE(1, 0), NULL);
+    w = tape_param(TAPE_F64, TAPE_SHAPE(2, 0), NULL);
+    EXPECT(tape_linear_activated(x, w, PARAM(TAPE_SHAPE(2), -1, 1), TAPE_ACTIVATION_RELU), 0, 1);
+    EXPECT(tape_linear_activated(x, w, TAPE_NONE, TAPE_ACTIVATION_SIGMOID), 0.5, 0.5);
+}
+END_TEST
+
+START_TEST(test_an_activated_layer_of_wrong_arguments)
+{
+    tape_tensor x = PARAM(TAPE_SHAPE(1, 2), 1, 2), w = PARAM(TAPE_SHAPE(1, 3), 1, 2, 3);
+    EXPECT_ERROR(tape_linear_activated(x, w, TAPE_NONE, TAPE_ACTIVATION_RELU), TAPE_ERROR_SHAPE,
+                 "linear_activated: x [1, 2], weight [1, 3], bias none");
+    EXPECT_ERROR(tape_linear_activated(x, x, TAPE_NONE, (tape_activation)7), TAPE_ERROR_ARGUMENT, "7 is no activation");
+    EXPECT_ERROR(tape_linear_activated(x, x, TAPE_NONE, (tape_activation)-1), TAPE_ERROR_ARGUMENT,
+                 "-1 is no activation");
 }
 END_TEST
 
@@ -109,6 +201,9 @@ int main(void)
     tcase_add_test(all, test_softmax_of_minus_infinity);
     tcase_add_test(all, test_softmax_of_few);
     tcase_add_test(all, test_softmax_wrong_arguments);
+    tcase_add_test(all, test_an_activated_layer_has_the_bits_of_its_parts);
+    tcase_add_test(all, test_an_activated_layer_of_nothing);
+    tcase_add_test(all, test_an_activated_layer_of_wrong_arguments);
     tcase_add_test(all, test_layer_norm_by_hand);
     tcase_add_test(all, test_normalisation_of_a_constant_row);
     tcase_add_test(all, test_normalisation_of_nothing);

@@ -21,6 +21,22 @@ TAPE_API tape_tensor tape_matmul(tape_tensor a, tape_tensor b);
  * the leading axes. */
 TAPE_API tape_tensor tape_linear(tape_tensor x, tape_tensor weight, tape_tensor bias);
 
+typedef enum tape_activation {
+    TAPE_ACTIVATION_NONE,
+    TAPE_ACTIVATION_RELU,
+    TAPE_ACTIVATION_TANH,
+    TAPE_ACTIVATION_SIGMOID,
+    TAPE_ACTIVATION_GELU,      /* by the normal distribution: tape_gelu() */
+    TAPE_ACTIVATION_GELU_TANH, /* tape_gelu_tanh() */
+    TAPE_ACTIVATION_SILU
+} tape_activation;
+
+/* tape_linear() and the activation of its result, in one op and one record: to the same bits, kinks as in
+ * tape/ops_elementwise.h. The activation is applied while a piece of the product is in cache. For relu and tanh, whose
+ * derivative reads the result alone, what goes into them is not kept. d: those of the two ops. */
+TAPE_API tape_tensor tape_linear_activated(tape_tensor x, tape_tensor weight, tape_tensor bias,
+                                           tape_activation activation);
+
 /* The inner product of two 1-D tensors of one size: a scalar. d: g b and g a. */
 TAPE_API tape_tensor tape_dot(tape_tensor a, tape_tensor b);
 

@@ -5,81 +5,8 @@
 #include "check.h"
 #include "kernels/any/gemm_driver.h"
 #include "kernels/kernels.h"
-#include "kernels/reduce.h"
-#include "ops.h"
+#include "product.h"
 #include "short.h"
-
-/* The product, in work space of the tape's; false after an error. */
-static bool run_gemm(tape *t, const tape__gemm *g)
-{
-    if (tape__gemm_small(t->kernels->gemm, g))
-        return true;
-    const struct tape__parallel *threads = tape__threads_of(t);
-    size_t bytes = tape__gemm_workspace(t->kernels->gemm, g, threads);
-    void *workspace = bytes ? tape__scratch(t, bytes) : NULL;
-    if (bytes && !workspace)
-        return false;
-    tape__gemm_run(t->kernels->gemm, g, workspace, threads);
-    return true;
-}
-
-/* What a product is added to: C itself, or a bias of n elements, or nothing. */
-typedef struct addend {
-    bool accumulate;
-    const void *bias;
-    int64_t stride; /* of the bias */
-} addend;
-
-/* C = A B, m x n x k of them, C dense. */
-static bool multiply_rows(tape *t, tape_dtype dtype, const int64_t mnk[3], const tape__gemm_operand *a,
-                          const tape__gemm_operand *b, void *c, const addend *added)
-{
-    const int64_t m = mnk[0], n = mnk[1], k = mnk[2], size = dtype == TAPE_F32 ? 4 : 8;
-    if (!added->bias || added->stride == 1) {
-        tape__gemm_block one = {.m = m, .n = n, .k = k, .a = a->data, .a_row = a->row * size, .a_k = a->col * size};
-        one.b = b->data, one.b_k = b->row * size, one.b_col = b->col * size;
-        one.c = c, one.c_row = n * size;
-        one.add = added->accumulate ? c : added->bias;
-        one.add_row = added->accumulate ? one.c_row : 0;
-        if (tape__gemm_is_one_block(dtype, &one)) {
-            tape__gemm_run_one_block(t->kernels->gemm, dtype, &one);
-            return true;
-        }
-    }
-    tape__gemm g = {.dtype = dtype, .m = m, .n = n, .k = k, .batch = {1, 1}, .a = *a, .b = *b};
-    g.c = (tape__gemm_operand){c, n, 1, {0, 0}};
-    g.accumulate = added->accumulate;
-    g.bias = added->bias;
-    g.bias_stride = added->stride;
-    return run_gemm(t, &g);
-}
-
-/* The memory of x's rows and their strides: any of a matrix, else dense ones. False where neither is so. */
-static bool rows_of(const void *data, const tape__layout *x, tape__gemm_operand *rows)
-{
-    bool matrix = x->rank == 2;
-    *rows = (tape__gemm_operand){data,
-                                 matrix    ? x->stride[0]
-                                 : x->rank ? x->size[x->rank - 1]
-                                           : 1,
-                                 matrix ? x->stride[1] : 1,
-                                 {0, 0}};
-    return matrix || tape__is_dense(x);
-}
-
-static tape__gemm_operand turned(const tape__gemm_operand *x)
-{
-    return (tape__gemm_operand){x->data, x->col, x->row, {0, 0}};
-}
-
-/* x's adjoint (+)= a b, the adjoint being seen as an m x n matrix. */
-static bool add_product(tape *t, tape__node *x, const int64_t mnk[3], const tape__gemm_operand *a,
-                        const tape__gemm_operand *b)
-{
-    addend added = {0};
-    void *c = tape__adjoint_target(t, x, &added.accumulate);
-    return c && multiply_rows(t, (tape_dtype)x->dtype, mnk, a, b, c, &added);
-}
 
 /* ---- matmul ------------------------------------------------------------------------------------------------------ */
 
@@ -222,12 +149,13 @@ bool tape__matmul_fused(tape__fused *f)
     if (a->layout->rank != 2 || b->layout->rank != 2 || f->y->layout->numel == 0)
         return false;
     const int64_t m = a->layout->size[0], n = b->layout->size[1], k = a->layout->size[1];
-    if (!rows_of(a->data, a->layout, &as) || !rows_of(b->data, b->layout, &bs) || !rows_of(f->g, f->g_layout, &gs))
+    if (!tape__rows_of(a->data, a->layout, &as) || !tape__rows_of(b->data, b->layout, &bs) ||
+        !tape__rows_of(f->g, f->g_layout, &gs))
         return false;
-    const tape__gemm_operand as_turned = turned(&as), bs_turned = turned(&bs);
+    const tape__gemm_operand as_turned = tape__turned(&as), bs_turned = tape__turned(&bs);
     tape__node *ga = tape__wanted(f, 0), *gb = tape__wanted(f, 1);
-    return (!ga || add_product(t, ga, (const int64_t[]){m, k, n}, &gs, &bs_turned)) &&
-           (!gb || add_product(t, gb, (const int64_t[]){k, n, m}, &as_turned, &gs));
+    return (!ga || tape__add_product(t, ga, (const int64_t[]){m, k, n}, &gs, &bs_turned)) &&
+           (!gb || tape__add_product(t, gb, (const int64_t[]){k, n, m}, &as_turned, &gs));
 }
 
 /* Two small dense matrices: null where the long way must be taken. */
@@ -268,102 +196,6 @@ tape_tensor tape_matmul(tape_tensor a, tape_tensor b)
     tape_tensor y = multiply_small(a, b);
     const tape_tensor x[2] = {a, b};
     return tape_is_null(y) ? tape__run(TAPE__OP_matmul, x, 2, NULL, 0) : y;
-}
-
-/* ---- linear ------------------------------------------------------------------------------------------------------ */
-
-static bool linear_shapes_fit(const tape__call *call)
-{
-    const tape__layout *x = call->in[0]->layout, *w = call->in[1]->layout;
-    if (x->rank < 1 || w->rank != 2 || x->size[x->rank - 1] != w->size[1])
-        return false;
-    return call->n_in == 2 || (call->in[2]->layout->rank == 1 && call->in[2]->layout->size[0] == w->size[0]);
-}
-
-bool tape__linear_forward(tape__call *call)
-{
-    const tape__node *x = call->in[0], *w = call->in[1], *bias = call->n_in > 2 ? call->in[2] : NULL;
-    if (!tape__check_dtypes(call->t, call->in, 0, call->n_in, TAPE_F64))
-        return false;
-    if (!linear_shapes_fit(call))
-        return tape__error(call->t, TAPE_ERROR_SHAPE, "x %s, weight %s, bias %s: needs [..., in], [out, in] and [out]",
-                           TAPE__LAYOUT_TEXT(x->layout), TAPE__LAYOUT_TEXT(w->layout),
-                           bias ? TAPE__LAYOUT_TEXT(bias->layout) : "none");
-    int rank = x->layout->rank;
-    int64_t size[TAPE_MAX_RANK], out = w->layout->size[0], in = w->layout->size[1];
-    memcpy(size, x->layout->size, sizeof size);
-    size[rank - 1] = out;
-    tape__node *y = tape__output(call, (tape_dtype)x->dtype, rank, size);
-    if (!y || y->layout->numel == 0)
-        return y != NULL;
-    bool rows = rank == 2; /* any strides will do; other ranks are flattened to rows */
-    const void *data = rows ? x->data : tape__dense_data(call->t, x);
-    if (!data)
-        return false;
-    const tape__gemm_operand rows_x = {data, rows ? x->layout->stride[0] : in, rows ? x->layout->stride[1] : 1, {0, 0}};
-    const tape__gemm_operand turned_w = {w->data, w->layout->stride[1], w->layout->stride[0], {0, 0}};
-    const addend added = {.bias = bias ? bias->data : NULL, .stride = bias ? bias->layout->stride[0] : 0};
-    return multiply_rows(call->t, (tape_dtype)x->dtype, (const int64_t[]){y->layout->numel / out, out, in}, &rows_x,
-                         &turned_w, y->data, &added);
-}
-
-/* [..., n] as rows of n. */
-static tape_tensor as_rows(tape_tensor x)
-{
-    tape_shape shape = tape_shape_of(x);
-    int64_t n = shape.rank ? shape.size[shape.rank - 1] : 1, rows = 1;
-    for (int i = 0; i < shape.rank - 1; i++)
-        rows *= shape.size[i];
-    return shape.rank == 2 ? x : tape_reshape(x, TAPE_SHAPE(rows, n));
-}
-
-void tape__linear_vjp(tape__vjp *v)
-{
-    if (v->needs[0])
-        v->gx[0] = tape_matmul(v->gy[0], v->x[1]);
-    if (v->needs[1])
-        v->gx[1] = tape_matmul(tape_transpose(as_rows(v->gy[0]), 0, 1), as_rows(v->x[0]));
-    if (v->n_in > 2 && v->needs[2])
-        v->gx[2] = tape__sum_to(v->gy[0], tape_shape_of(v->x[2]));
-}
-
-/* y's rows are summed into the bias's adjoint: a single row is handed on as it is. */
-static bool add_bias(const tape__fused *f, tape__node *bias, const tape__gemm_operand *g, int64_t rows)
-{
-    tape *t = f->t;
-    const tape__layout *dense = bias->layout->dense;
-    if (rows == 1 && (g->col == 1 || dense->numel == 1))
-        return tape__contribute(t, bias, f->g, dense, f->holder);
-    const int64_t size[2] = {rows, dense->numel}, stride[2] = {g->row, g->col};
-    tape__split split = tape__split_axes(2, size, stride, 1);
-    tape__reduce_args args = {.reduction = TAPE__SUM, .split = &split, .x = f->g};
-    args.y = tape__adjoint_target(t, bias, &args.accumulate);
-    if (args.y)
-        t->kernels->reduce->reduce[bias->dtype](tape__threads_of(t), &args);
-    return args.y;
-}
-
-bool tape__linear_fused(tape__fused *f)
-{
-    tape *t = f->t;
-    const tape__node *x = tape__at(t, f->in[0]), *w = tape__at(t, f->in[1]);
-    const int64_t out = w->layout->size[0], in = w->layout->size[1];
-    tape__gemm_operand gs, xs, ws;
-    if (!rows_of(x->data, x->layout, &xs) || !rows_of(f->g, f->g_layout, &gs) || !rows_of(w->data, w->layout, &ws) ||
-        f->y->layout->numel == 0)
-        return false;
-    const int64_t rows = f->y->layout->numel / out;
-    tape__node *gx = tape__wanted(f, 0), *gw = tape__wanted(f, 1), *gb = f->n_in > 2 ? tape__wanted(f, 2) : NULL;
-    const tape__gemm_operand gs_turned = turned(&gs);
-    return (!gx || add_product(t, gx, (const int64_t[]){rows, in, out}, &gs, &ws)) &&
-           (!gw || add_product(t, gw, (const int64_t[]){out, in, rows}, &gs_turned, &xs)) &&
-           (!gb || add_bias(f, gb, &gs, rows));
-}
-
-tape_tensor tape_linear(tape_tensor x, tape_tensor weight, tape_tensor bias)
-{
-    const tape_tensor inputs[3] = {x, weight, bias};
-    return tape__run(TAPE__OP_linear, inputs, tape_is_none(bias) ? 2 : 3, NULL, 0);
 }
 
 /* ---- products of fixed rank -------------------------------------------------------------------------------------- */

@@ -1,46 +1,86 @@
-/* Contributions of VJPs written straight into adjoints. Does not know whose derivative they are. */
+/* Matrix products over the rows of tensors, to memory and to adjoints, and other contributions that go straight there.
+ * Does not know whose they are. */
 #include "product.h"
 
-#include "kernels/any/gemm_driver.h"
+#include "kernels/kernels.h"
 
-static tape__gemm_operand operand(const tape__node *x)
+/* The product, in work space of the tape's; false after an error. */
+static bool run_gemm(tape *t, const tape__gemm *g)
 {
-    return (tape__gemm_operand){x->data, x->layout->stride[0], x->layout->stride[1], {0, 0}};
+    if (tape__gemm_small(t->kernels->gemm, g))
+        return true;
+    const struct tape__parallel *threads = tape__threads_of(t);
+    size_t bytes = tape__gemm_workspace(t->kernels->gemm, g, threads);
+    void *workspace = bytes ? tape__scratch(t, bytes) : NULL;
+    if (bytes && !workspace)
+        return false;
+    tape__gemm_run(t->kernels->gemm, g, workspace, threads);
+    return true;
+}
+
+bool tape__multiply_rows(tape *t, tape_dtype dtype, const int64_t mnk[3], const tape__gemm_operand *a,
+                         const tape__gemm_operand *b, void *c, const tape__epilogue *epilogue)
+{
+    const int64_t m = mnk[0], n = mnk[1], k = mnk[2], size = dtype == TAPE_F32 ? 4 : 8;
+    if (!epilogue->bias || epilogue->stride == 1) {
+        tape__gemm_block one = {.m = m, .n = n, .k = k, .a = a->data, .a_row = a->row * size, .a_k = a->col * size};
+        one.b = b->data, one.b_k = b->row * size, one.b_col = b->col * size;
+        one.c = c, one.c_row = n * size;
+        one.add = epilogue->accumulate ? c : epilogue->bias;
+        one.add_row = epilogue->accumulate ? one.c_row : 0;
+        if (tape__gemm_is_one_block(dtype, &one)) {
+            tape__gemm_run_one_block(t->kernels->gemm, dtype, &one);
+            if (epilogue->finish)
+                epilogue->finish(epilogue->user, c, m * n);
+            return true;
+        }
+    }
+    tape__gemm g = {.dtype = dtype, .m = m, .n = n, .k = k, .batch = {1, 1}, .a = *a, .b = *b};
+    g.c = (tape__gemm_operand){c, n, 1, {0, 0}};
+    g.accumulate = epilogue->accumulate;
+    g.bias = epilogue->bias;
+    g.bias_stride = epilogue->stride;
+    g.finish = epilogue->finish;
+    g.finish_user = epilogue->user;
+    return run_gemm(t, &g);
+}
+
+bool tape__rows_of(const void *data, const tape__layout *x, tape__gemm_operand *rows)
+{
+    const bool matrix = x->rank == 2;
+    const int64_t row = matrix ? x->stride[0] : x->rank ? x->size[x->rank - 1] : 1;
+    *rows = (tape__gemm_operand){data, row, matrix ? x->stride[1] : 1, {0, 0}};
+    return matrix || tape__is_dense(x);
+}
+
+bool tape__add_product(tape *t, tape__node *x, const int64_t mnk[3], const tape__gemm_operand *a,
+                       const tape__gemm_operand *b)
+{
+    tape__epilogue epilogue = {0};
+    void *c = tape__adjoint_target(t, x, &epilogue.accumulate);
+    return c && tape__multiply_rows(t, (tape_dtype)x->dtype, mnk, a, b, c, &epilogue);
 }
 
 /* False if the product must go the ordinary way, or after an error. */
-static bool add_product(tape__vjp *v, int i, tape_tensor a, tape_tensor b)
+static bool give_to_adjoint(tape__vjp *v, int i, tape_tensor a, tape_tensor b)
 {
     tape *t = v->t;
     uint32_t slot_a = tape__resolve(t, a, 0), slot_b = slot_a == TAPE__NO_SLOT ? slot_a : tape__resolve(t, b, 1);
     if (slot_b == TAPE__NO_SLOT)
         return false;
     const tape__node *na = tape__at(t, slot_a), *nb = tape__at(t, slot_b);
-    const int64_t m = na->layout->size[0], n = nb->layout->size[1];
-    tape__gemm g = {.dtype = (tape_dtype)na->dtype,
-                    .m = m,
-                    .n = n,
-                    .k = nb->layout->size[0],
-                    .batch = {1, 1},
-                    .a = operand(na),
-                    .b = operand(nb),
-                    .c = {NULL, n, 1, {0, 0}}};
-    g.accumulate = true; /* what needs more memory, if either does */
-    const struct tape__parallel *threads = tape__threads_of(t);
-    size_t bytes = tape__gemm_workspace(t->kernels->gemm, &g, threads);
-    void *workspace = bytes ? tape__scratch(t, bytes) : NULL;
-    if (bytes && !workspace)
-        return false;
-    g.c.data = tape__adjoint_data(v, i, &g.accumulate);
-    if (!g.c.data)
-        return false;
-    tape__gemm_run(t->kernels->gemm, &g, workspace, threads);
-    return true;
+    tape__gemm_operand as, bs;
+    tape__epilogue epilogue = {0};
+    const int64_t mnk[3] = {na->layout->size[0], nb->layout->size[1], nb->layout->size[0]};
+    void *c = tape__rows_of(na->data, na->layout, &as) && tape__rows_of(nb->data, nb->layout, &bs)
+                  ? tape__adjoint_data(v, i, &epilogue.accumulate)
+                  : NULL;
+    return c && tape__multiply_rows(t, (tape_dtype)na->dtype, mnk, &as, &bs, c, &epilogue);
 }
 
 void tape__give_product(tape__vjp *v, int i, tape_tensor a, tape_tensor b)
 {
-    if (!add_product(v, i, a, b))
+    if (!give_to_adjoint(v, i, a, b) && v->t->status == TAPE_OK)
         v->gx[i] = tape_matmul(a, b);
 }
 

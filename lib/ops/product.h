@@ -1,8 +1,36 @@
-/* Contributions of a VJP that a plain sweep takes where they belong: matrix products, and what comes first. */
+/* Matrix products over the rows of tensors, to memory and to adjoints, and other contributions that go straight there.
+ */
 #ifndef TAPE__OPS_PRODUCT_H
 #define TAPE__OPS_PRODUCT_H
 
+#include "adjoint.h"
+#include "kernels/any/gemm_driver.h"
 #include "ops.h"
+
+/* What a product is added to (C itself, a bias of n elements, or nothing), and what follows it. */
+typedef struct tape__epilogue {
+    bool accumulate;
+    const void *bias;
+    int64_t stride;                                 /* of the bias */
+    void (*finish)(void *user, void *c, int64_t n); /* as tape__gemm has it; may be NULL */
+    void *user;
+} tape__epilogue;
+
+/* C = A B, m x n x k of them, C dense. False after an error. */
+bool tape__multiply_rows(tape *t, tape_dtype dtype, const int64_t mnk[3], const tape__gemm_operand *a,
+                         const tape__gemm_operand *b, void *c, const tape__epilogue *epilogue);
+
+/* The memory of a tensor's rows and their strides: any of a matrix, else dense ones. False where neither is so. */
+bool tape__rows_of(const void *data, const tape__layout *x, tape__gemm_operand *rows);
+
+static inline tape__gemm_operand tape__turned(const tape__gemm_operand *x)
+{
+    return (tape__gemm_operand){x->data, x->col, x->row, {0, 0}};
+}
+
+/* x's adjoint (+)= a b, the adjoint being seen as an m x n matrix. False after an error. */
+bool tape__add_product(tape *t, tape__node *x, const int64_t mnk[3], const tape__gemm_operand *a,
+                       const tape__gemm_operand *b);
 
 /* gx[i] = a b for a [m, k], b [k, n] and an x[i] of shape [m, n]. A plain sweep adds the product to x[i]'s adjoint at
  * once and leaves gx[i] absent. */

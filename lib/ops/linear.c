@@ -1,0 +1,273 @@
+/* Layers x w^T + b, with an activation or without. Knows shapes and derivatives; the arithmetic is the kernels'. */
+#include <string.h>
+
+#include "check.h"
+#include "kernels/any/ewise_driver.h"
+#include "kernels/kernels.h"
+#include "kernels/reduce.h"
+#include "product.h"
+#include "trace.h"
+
+/* ---- activations ------------------------------------------------------------------------------------------------- */
+
+static const int rows_of_activations[] = {
+    [TAPE_ACTIVATION_RELU] = TAPE__EW_relu,           [TAPE_ACTIVATION_TANH] = TAPE__EW_tanh,
+    [TAPE_ACTIVATION_SIGMOID] = TAPE__EW_sigmoid,     [TAPE_ACTIVATION_GELU] = TAPE__EW_gelu,
+    [TAPE_ACTIVATION_GELU_TANH] = TAPE__EW_gelu_tanh, [TAPE_ACTIVATION_SILU] = TAPE__EW_silu,
+};
+enum { ACTIVATIONS = sizeof rows_of_activations / sizeof *rows_of_activations };
+
+/* The attribute: the activation's row of elementwise.def. */
+static int ewise_of(const void *attr)
+{
+    return (int)*(const int64_t *)attr;
+}
+
+/* Whether the derivative reads what went into the activation: then that is the record's second output. */
+static bool keeps_inner(int ewise)
+{
+    return tape__ewise_uses(ewise, 0) & TAPE__USES_X0;
+}
+
+/* The place for an activation: where a piece of the product has just been written. */
+struct activation {
+    const struct tape__kernels *kernels;
+    int ewise, dtype;
+    const char *inner; /* all of it */
+    char *y;
+};
+
+static void activate(void *user, void *piece, int64_t n)
+{
+    const struct activation *a = user;
+    const void *x = piece;
+    tape__ewise_flat_value(a->kernels, NULL, a->ewise, a->dtype, n, 0, a->y + ((const char *)piece - a->inner), &x,
+                           NULL);
+}
+
+/* ---- forward ----------------------------------------------------------------------------------------------------- */
+
+static bool shapes_fit(const tape__call *call)
+{
+    const tape__layout *x = call->in[0]->layout, *w = call->in[1]->layout;
+    if (x->rank < 1 || w->rank != 2 || x->size[x->rank - 1] != w->size[1])
+        return false;
+    return call->n_in == 2 || (call->in[2]->layout->rank == 1 && call->in[2]->layout->size[0] == w->size[0]);
+}
+
+static bool check(const tape__call *call)
+{
+    if (!tape__check_dtypes(call->t, call->in, 0, call->n_in, TAPE_F64))
+        return false;
+    return shapes_fit(call) ||
+           tape__error(call->t, TAPE_ERROR_SHAPE, "x %s, weight %s, bias %s: needs [..., in], [out, in] and [out]",
+                       TAPE__LAYOUT_TEXT(call->in[0]->layout), TAPE__LAYOUT_TEXT(call->in[1]->layout),
+                       call->n_in > 2 ? TAPE__LAYOUT_TEXT(call->in[2]->layout) : "none");
+}
+
+/* An output of the layer's shape. */
+static tape__node *output(tape__call *call)
+{
+    const tape__layout *x = call->in[0]->layout;
+    int64_t size[TAPE_MAX_RANK];
+    memcpy(size, x->size, sizeof size);
+    size[x->rank - 1] = call->in[1]->layout->size[0];
+    return tape__output(call, (tape_dtype)call->in[0]->dtype, x->rank, size);
+}
+
+/* The product and the bias, to y, and then what `last` says. */
+static bool multiply(tape__call *call, const tape__node *y, tape__epilogue *last)
+{
+    const tape__node *x = call->in[0], *w = call->in[1], *bias = call->n_in > 2 ? call->in[2] : NULL;
+    const int64_t out = w->layout->size[0], in = w->layout->size[1];
+    if (y->layout->numel == 0)
+        return true;
+    bool rows = x->layout->rank == 2; /* any strides will do; other ranks are flattened to rows */
+    const void *data = rows ? x->data : tape__dense_data(call->t, x);
+    if (!data)
+        return false;
+    const tape__gemm_operand rows_x = {data, rows ? x->layout->stride[0] : in, rows ? x->layout->stride[1] : 1, {0, 0}};
+    const tape__gemm_operand turned_w = {w->data, w->layout->stride[1], w->layout->stride[0], {0, 0}};
+    last->bias = bias ? bias->data : NULL;
+    last->stride = bias ? bias->layout->stride[0] : 0;
+    return tape__multiply_rows(call->t, (tape_dtype)x->dtype, (const int64_t[]){y->layout->numel / out, out, in},
+                               &rows_x, &turned_w, y->data, last);
+}
+
+bool tape__linear_forward(tape__call *call)
+{
+    tape__epilogue nothing = {0};
+    const tape__node *y = check(call) ? output(call) : NULL;
+    return y && multiply(call, y, &nothing);
+}
+
+/* Outputs: y, and what went into the activation if the derivative reads it. */
+bool tape__linear_activated_forward(tape__call *call)
+{
+    struct activation a = {.kernels = call->t->kernels, .ewise = ewise_of(call->attr)};
+    const tape__node *y = check(call) ? output(call) : NULL;
+    const tape__node *inner = y && keeps_inner(a.ewise) ? output(call) : y;
+    if (!inner)
+        return false;
+    a.dtype = y->dtype;
+    a.y = y->data;
+    a.inner = inner->data;
+    tape__epilogue last = {.finish = activate, .user = &a};
+    return multiply(call, inner, &last);
+}
+
+/* ---- derivatives by handles -------------------------------------------------------------------------------------- */
+
+/* [..., n] as rows of n. */
+static tape_tensor as_rows(tape_tensor x)
+{
+    tape_shape shape = tape_shape_of(x);
+    int64_t n = shape.rank ? shape.size[shape.rank - 1] : 1, rows = 1;
+    for (int i = 0; i < shape.rank - 1; i++)
+        rows *= shape.size[i];
+    return shape.rank == 2 ? x : tape_reshape(x, TAPE_SHAPE(rows, n));
+}
+
+static void give(tape__vjp *v, tape_tensor g)
+{
+    if (v->needs[0])
+        v->gx[0] = tape_matmul(g, v->x[1]);
+    if (v->needs[1])
+        v->gx[1] = tape_matmul(tape_transpose(as_rows(g), 0, 1), as_rows(v->x[0]));
+    if (v->n_in > 2 && v->needs[2])
+        v->gx[2] = tape__sum_to(g, tape_shape_of(v->x[2]));
+}
+
+void tape__linear_vjp(tape__vjp *v)
+{
+    give(v, v->gy[0]);
+}
+
+/* The second output has a cotangent of its own where a recorded derivative has read it. */
+void tape__linear_activated_vjp(tape__vjp *v)
+{
+    const int ewise = ewise_of(v->attr);
+    tape_tensor inner = v->n_out > 1 ? v->y[1] : v->y[0], g = TAPE_NONE;
+    if (!tape_is_none(v->gy[0]))
+        g = tape__strong_mul(tape__ewise_local_derivative(ewise, 0, &inner, v->y[0], NULL), v->gy[0]);
+    if (v->n_out > 1 && !tape_is_none(v->gy[1]))
+        g = tape_is_none(g) ? v->gy[1] : tape_add(g, v->gy[1]);
+    if (!tape_is_none(g))
+        give(v, g);
+}
+
+/* ---- derivatives on nodes ---------------------------------------------------------------------------------------- */
+
+/* The cotangent of x w^T + b, and who keeps it. */
+typedef struct cotangent {
+    const void *data;
+    const tape__layout *layout;
+    tape__adjoint *holder;
+} cotangent;
+
+/* Its rows are summed into the bias's adjoint: a single row is handed on as it is. */
+static bool add_bias(tape *t, tape__node *bias, const cotangent *g, const tape__gemm_operand *gs, int64_t rows)
+{
+    const tape__layout *dense = bias->layout->dense;
+    if (rows == 1 && (gs->col == 1 || dense->numel == 1))
+        return tape__contribute(t, bias, g->data, dense, g->holder);
+    const int64_t size[2] = {rows, dense->numel}, stride[2] = {gs->row, gs->col};
+    tape__split split = tape__split_axes(2, size, stride, 1);
+    tape__reduce_args args = {.reduction = TAPE__SUM, .split = &split, .x = g->data};
+    args.y = tape__adjoint_target(t, bias, &args.accumulate);
+    if (args.y)
+        t->kernels->reduce->reduce[bias->dtype](tape__threads_of(t), &args);
+    return args.y;
+}
+
+/* The memory that the derivatives read, where it lies as they can read it. */
+typedef struct layer {
+    tape__gemm_operand x, w;
+    int64_t rows, out, in;
+} layer;
+
+static bool find_layer(const tape__fused *f, layer *l)
+{
+    const tape__node *x = tape__at(f->t, f->in[0]), *w = tape__at(f->t, f->in[1]);
+    l->out = w->layout->size[0];
+    l->in = w->layout->size[1];
+    l->rows = l->out ? f->y->layout->numel / l->out : 0;
+    return f->y->layout->numel > 0 && tape__rows_of(x->data, x->layout, &l->x) &&
+           tape__rows_of(w->data, w->layout, &l->w);
+}
+
+static bool add_derivatives(const tape__fused *f, const layer *l, const cotangent *g, const tape__gemm_operand *gs)
+{
+    tape *t = f->t;
+    tape__node *gx = tape__wanted(f, 0), *gw = tape__wanted(f, 1), *gb = f->n_in > 2 ? tape__wanted(f, 2) : NULL;
+    const tape__gemm_operand turned = tape__turned(gs);
+    return (!gx || tape__add_product(t, gx, (const int64_t[]){l->rows, l->in, l->out}, gs, &l->w)) &&
+           (!gw || tape__add_product(t, gw, (const int64_t[]){l->out, l->in, l->rows}, &turned, &l->x)) &&
+           (!gb || add_bias(t, gb, g, gs, l->rows));
+}
+
+bool tape__linear_fused(tape__fused *f)
+{
+    layer l;
+    tape__gemm_operand gs;
+    const cotangent g = {f->g, f->g_layout, f->holder};
+    return find_layer(f, &l) && tape__rows_of(g.data, g.layout, &gs) && add_derivatives(f, &l, &g, &gs);
+}
+
+/* Where nobody else reads y's adjoint, the cotangent of what went into the activation takes its place. */
+static tape__adjoint *place_of_cotangent(const tape__fused *f)
+{
+    tape__adjoint *own = f->holder;
+    if (own && own->refs == 1 && own->block && own->data == own->block && tape__is_dense(own->layout) &&
+        !tape__traces(f->t)) {
+        own->refs++;
+        return own;
+    }
+    return tape__adjoint_new(f->t, f->y->layout->dense, (tape_dtype)f->y->dtype);
+}
+
+bool tape__linear_activated_fused(tape__fused *f)
+{
+    layer l;
+    if (!find_layer(f, &l))
+        return false;
+    tape__adjoint *own = place_of_cotangent(f);
+    if (!own)
+        return false;
+    tape *t = f->t;
+    const int ewise = ewise_of(f->attr);
+    const tape__layout *dense = f->y->layout->dense;
+    const void *inner = keeps_inner(ewise) ? tape__at(t, f->slot + 1)->data : f->y->data;
+    const int64_t *stride = dense->stride;
+    tape__ewise_derivative(t->kernels, tape__threads_of(t), ewise, 0, f->y->dtype, dense->rank, dense->size, own->data,
+                           false, f->g, f->g_layout->stride, &inner, &stride, f->y->data, NULL);
+    const cotangent g = {own->data, dense, own};
+    tape__gemm_operand gs;
+    bool ok = tape__rows_of(g.data, g.layout, &gs) && add_derivatives(f, &l, &g, &gs);
+    tape__adjoint_release(t, own);
+    return ok;
+}
+
+/* ---- the functions ----------------------------------------------------------------------------------------------- */
+
+tape_tensor tape_linear(tape_tensor x, tape_tensor weight, tape_tensor bias)
+{
+    const tape_tensor inputs[3] = {x, weight, bias};
+    return tape__run(TAPE__OP_linear, inputs, tape_is_none(bias) ? 2 : 3, NULL, 0);
+}
+
+tape_tensor tape_linear_activated(tape_tensor x, tape_tensor weight, tape_tensor bias, tape_activation activation)
+{
+    tape *t = tape__begin("linear_activated");
+    if (!t)
+        return TAPE_NULL;
+    if (activation == TAPE_ACTIVATION_NONE)
+        return tape_linear(x, weight, bias);
+    if ((unsigned)activation >= ACTIVATIONS) {
+        tape__error(t, TAPE_ERROR_ARGUMENT, "%d is no activation", (int)activation);
+        return TAPE_NULL;
+    }
+    const tape_tensor inputs[3] = {x, weight, bias};
+    const int64_t attr = rows_of_activations[activation];
+    return tape__run(TAPE__OP_linear_activated, inputs, tape_is_none(bias) ? 2 : 3, &attr, sizeof attr);
+}
