@@ -112,6 +112,12 @@ LANEWISE(f64)
 #define OR(m, n) ((m) | (n))
 #define NOT(m) (~(m))
 #define SEL(m, a, b) V(sel)(m, a, b)
+#define RARE(m, a, b)                                                                                                  \
+    __extension__({                                                                                                    \
+        const V(mask) rare = (m);                                                                                      \
+        const V(vec) usual = (b);                                                                                      \
+        V(any)(rare) ? SEL(rare, a, usual) : usual;                                                                    \
+    })
 #define NOGRAD ZERO
 
 /* Operands are loaded where a formula reads them, so that those it does not read may be absent. */

@@ -108,6 +108,7 @@ _Static_assert(TAPE__CODE_OP + TAPE__EW_COUNT <= 256, "a row is named by one byt
 #define ISNAN(a) a EMIT(TAPE__CODE_ISNAN)
 #define NOT(a) a EMIT(TAPE__CODE_NOT)
 #define SEL(mask, a, b) mask a b EMIT(TAPE__CODE_SEL)
+#define RARE SEL
 
 #define EWM1(name, mask)
 #define EWM2(name, mask)

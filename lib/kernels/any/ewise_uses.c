@@ -87,6 +87,7 @@ enum { density = 0, e = 0, m = 0, n = 0, p = 0, q = 0, r = 0, s = 0, series = 0,
 #define OR READ2
 #define NOT READ1
 #define SEL READ3
+#define RARE SEL
 
 #define EWM1(name, mask)
 #define EWM2(name, mask)
