@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/any/ewise_driver.h"
+#include "kernels/reduce.h"
 #include "trace.h"
 
 #define IN_PLACE ((size_t)1 << 16) /* bytes of a leaf's adjoint from which a copy costs more than a claim */
@@ -230,6 +231,20 @@ void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate)
     x->adj.adjoint = mine;
     x->flags |= TAPE__HAS_ADJOINT;
     return mine->data;
+}
+
+bool tape__contribute_sum(tape *t, tape__node *x, const void *data, const tape__layout *layout)
+{
+    unsigned mask = 0;
+    int lead = layout->rank - x->layout->rank;
+    for (int d = 0; d < layout->rank; d++)
+        mask |= (unsigned)(d < lead || x->layout->size[d - lead] != layout->size[d]) << d;
+    tape__split split = tape__split_axes(layout->rank, layout->size, layout->stride, mask);
+    tape__reduce_args args = {.reduction = TAPE__SUM, .split = &split, .x = data};
+    args.y = tape__adjoint_target(t, x, &args.accumulate);
+    if (args.y)
+        t->kernels->reduce->reduce[x->dtype](tape__threads_of(t), &args);
+    return args.y;
 }
 
 void *tape__adjoint_inherit(tape *t, tape__node *y, tape__node *x)

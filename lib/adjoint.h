@@ -41,6 +41,9 @@ void tape__adjoint_release(tape *t, tape__adjoint *adjoint);
  * be shared; its reference stays the caller's. */
 bool tape__contribute(tape *t, tape__node *x, const void *data, const tape__layout *layout, tape__adjoint *holder);
 
+/* Add the sum of `data` over the axes along which x is stretched to its layout. */
+bool tape__contribute_sum(tape *t, tape__node *x, const void *data, const tape__layout *layout);
+
 /* Where a kernel may write x's adjoint itself: dense memory, to be stored to, or (*accumulate) added to. NULL after an
  * error. */
 void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate);

@@ -5,7 +5,6 @@
 
 #include "kernels/any/ewise_driver.h"
 #include "kernels/kernels.h"
-#include "kernels/reduce.h"
 #include "sweep.h"
 
 #define FEW 8
@@ -350,34 +349,19 @@ static void run_derivative(const fused *f, int i, unsigned uses, void *out, bool
                            accumulate, f->g, f->g_layout->stride, data, strides, f->y->data, f->params);
 }
 
-/* x's adjoint += the sum of `data` over the axes along which x was stretched to its layout. */
-static bool add_sum(tape *t, tape__node *x, const void *data, const tape__layout *layout)
-{
-    unsigned mask = 0;
-    int lead = layout->rank - x->layout->rank;
-    for (int d = 0; d < layout->rank; d++)
-        mask |= (unsigned)(d < lead || x->layout->size[d - lead] != layout->size[d]) << d;
-    tape__split split = tape__split_axes(layout->rank, layout->size, layout->stride, mask);
-    tape__reduce_args args = {.reduction = TAPE__SUM, .split = &split, .x = data};
-    args.y = tape__adjoint_target(t, x, &args.accumulate);
-    if (args.y)
-        t->kernels->reduce->reduce[x->dtype](tape__threads_of(t), &args);
-    return args.y;
-}
-
 /* x was stretched: the product over y's shape goes to a block of its own and is summed down. */
 static bool derive_stretched(const fused *f, int i, unsigned uses, tape__node *x)
 {
     tape *t = f->s->t;
     if (uses & TAPE__USES_ONE)
-        return add_sum(t, x, f->g, f->g_layout);
+        return tape__contribute_sum(t, x, f->g, f->g_layout);
     const tape__layout *dense = f->y->layout->dense;
     size_t bytes = (size_t)dense->numel * tape_dtype_size((tape_dtype)f->y->dtype);
     void *product = tape__arena_get(&t->arena, bytes);
     if (!product)
         return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for an adjoint of %s", TAPE__LAYOUT_TEXT(dense));
     run_derivative(f, i, uses, product, false);
-    bool ok = add_sum(t, x, product, dense);
+    bool ok = tape__contribute_sum(t, x, product, dense);
     tape__arena_put(&t->arena, product, bytes);
     return ok;
 }

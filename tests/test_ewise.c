@@ -600,15 +600,16 @@ START_TEST(test_composed)
             const size_t bytes = N * (dtype == TAPE_F32 ? sizeof(float) : sizeof(double));
             const void *const operands[TAPE__RUN_OPERANDS] = {
                 &in[0], &in[1], &in[2], [TAPE__RUN_OUTPUT] = &y, [TAPE__RUN_ADJOINT] = &g};
-            tape__ewise_row row = {k, references[ew].p, ew, -1, dtype};
+            tape__ewise_row row = tape__ewise_row_of(k, references[ew].p, ew, -1, dtype);
             sample(ew, dtype);
             tape__ewise_apply(&row, N, &y, operands);
             tape__ewise_compose(&row, N, &composed, operands);
             ck_assert_msg(!memcmp(&y, &composed, bytes), "%s: %s composed", k->isa, tape__ewise_name(ew));
-            for (row.input = 0; row.input < tape__ewise_inputs(ew); row.input++) {
+            for (int i = 0; i < tape__ewise_inputs(ew); i++) {
+                row = tape__ewise_row_of(k, references[ew].p, ew, i, dtype);
                 tape__ewise_apply(&row, N, &gx, operands);
                 tape__ewise_compose(&row, N, &composed, operands);
-                ck_assert_msg(!memcmp(&gx, &composed, bytes), "%s: derivative %d of %s composed", k->isa, row.input,
+                ck_assert_msg(!memcmp(&gx, &composed, bytes), "%s: derivative %d of %s composed", k->isa, i,
                               tape__ewise_name(ew));
             }
         }

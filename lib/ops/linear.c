@@ -4,7 +4,6 @@
 #include "check.h"
 #include "kernels/any/ewise_driver.h"
 #include "kernels/kernels.h"
-#include "kernels/reduce.h"
 #include "product.h"
 #include "trace.h"
 
@@ -168,16 +167,9 @@ typedef struct cotangent {
 /* Its rows are summed into the bias's adjoint: a single row is handed on as it is. */
 static bool add_bias(tape *t, tape__node *bias, const cotangent *g, const tape__gemm_operand *gs, int64_t rows)
 {
-    const tape__layout *dense = bias->layout->dense;
-    if (rows == 1 && (gs->col == 1 || dense->numel == 1))
-        return tape__contribute(t, bias, g->data, dense, g->holder);
-    const int64_t size[2] = {rows, dense->numel}, stride[2] = {gs->row, gs->col};
-    tape__split split = tape__split_axes(2, size, stride, 1);
-    tape__reduce_args args = {.reduction = TAPE__SUM, .split = &split, .x = g->data};
-    args.y = tape__adjoint_target(t, bias, &args.accumulate);
-    if (args.y)
-        t->kernels->reduce->reduce[bias->dtype](tape__threads_of(t), &args);
-    return args.y;
+    if (rows == 1 && (gs->col == 1 || tape__is_single(bias)))
+        return tape__contribute(t, bias, g->data, bias->layout->dense, g->holder);
+    return tape__contribute_sum(t, bias, g->data, g->layout);
 }
 
 /* The memory that the derivatives read, where it lies as they can read it. */

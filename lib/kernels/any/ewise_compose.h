@@ -9,24 +9,38 @@
 /* Operands by position: the inputs, then for derivatives the row's result and the adjoint. */
 enum { TAPE__RUN_OUTPUT = TAPE__EWISE_INPUTS, TAPE__RUN_ADJOINT, TAPE__RUN_OPERANDS };
 
-/* What to compute: a row's value (input < 0), or its derivative for an input. */
+/* What to compute: a row's value (input < 0), or its derivative for an input. Of its own kernels one is set, or none.
+ */
 typedef struct tape__ewise_row {
     const struct tape__kernels *kernels;
     const double *params;
     int ew, input, dtype;
+    tape__ewise_value_fn *value;
+    tape__ewise_derivative_fn *derivative;
 } tape__ewise_row;
+
+TAPE__INLINE tape__ewise_row tape__ewise_row_of(const struct tape__kernels *kernels, const double *params, int ew,
+                                                int input, int dtype)
+{
+    const struct tape__ewise_kernels *own = kernels->ewise;
+    return (tape__ewise_row){.kernels = kernels,
+                             .params = params,
+                             .ew = ew,
+                             .input = input,
+                             .dtype = dtype,
+                             .value = input < 0 ? own->value[ew][dtype] : NULL,
+                             .derivative = input < 0 ? NULL : own->derivative[ew][input][dtype]};
+}
 
 void tape__ewise_compose(const tape__ewise_row *row, size_t n, void *result, const void *const *x);
 
 /* n elements; arrays as kernels.h wants them. */
 TAPE__INLINE void tape__ewise_apply(const tape__ewise_row *row, size_t n, void *result, const void *const *x)
 {
-    const struct tape__ewise_kernels *own = row->kernels->ewise;
-    if (row->input < 0 && own->value[row->ew][row->dtype])
-        own->value[row->ew][row->dtype](n, result, x, row->params);
-    else if (row->input >= 0 && own->derivative[row->ew][row->input][row->dtype])
-        own->derivative[row->ew][row->input][row->dtype](n, result, x[TAPE__RUN_ADJOINT], x, x[TAPE__RUN_OUTPUT],
-                                                         row->params);
+    if (row->value)
+        row->value(n, result, x, row->params);
+    else if (row->derivative)
+        row->derivative(n, result, x[TAPE__RUN_ADJOINT], x, x[TAPE__RUN_OUTPUT], row->params);
     else
         tape__ewise_compose(row, n, result, x);
 }

@@ -512,7 +512,8 @@ void tape__ewise_flat_value_of_any(const struct tape__kernels *kernels, const st
                                    int dtype, int64_t n, unsigned still, void *y, const void *const *x,
                                    const double *params)
 {
-    const tape__ewise_run run = {{kernels, params, ew, VALUE, dtype}, NULL, (int)real_size(dtype), still};
+    const tape__ewise_run run = {tape__ewise_row_of(kernels, params, ew, VALUE, dtype), NULL, (int)real_size(dtype),
+                                 still};
     const void *operand[OPERANDS] = {NULL};
     for (int k = 0; k < tape__ewise_inputs(ew); k++)
         operand[k] = x[k];
@@ -531,7 +532,7 @@ void tape__ewise_flat_derivative_of_any(const struct tape__kernels *kernels, con
         add((size_t)n, gx, (const void *[]){gx, term}, NULL);
         return;
     }
-    const tape__ewise_run run = {{kernels, params, ew, i, dtype}, add, (int)real_size(dtype), still};
+    const tape__ewise_run run = {tape__ewise_row_of(kernels, params, ew, i, dtype), add, (int)real_size(dtype), still};
     const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
     for (int k = 0; k < tape__ewise_inputs(ew); k++)
         operand[k] = x[k];
@@ -552,13 +553,13 @@ void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__p
         reads(&few, k, x[k], x_stride[k]);
     }
     if (count < SERIAL && ew != TAPE__EW_where && plan_few(&few, rank, size, count, real_size(dtype))) {
-        tape__ewise_run run = {{kernels, params, ew, VALUE, dtype}, NULL, (int)real_size(dtype), 0};
+        tape__ewise_run run = {tape__ewise_row_of(kernels, params, ew, VALUE, dtype), NULL, (int)real_size(dtype), 0};
         run_few(&few, &run, y, operand);
         return;
     }
     struct loop loop;
     start(&loop, rank, size, y, real_size(dtype));
-    loop.row = (tape__ewise_row){kernels, params, ew, VALUE, dtype};
+    loop.row = tape__ewise_row_of(kernels, params, ew, VALUE, dtype);
     add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
     run(&loop, kernels, rank, size, p);
 }
@@ -581,13 +582,13 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
         reads(&few, k, x[k], x_stride[k]);
     }
     if (count < SERIAL && ew != TAPE__EW_where && plan_few(&few, rank, size, count, item)) {
-        tape__ewise_run run = {{kernels, params, ew, i, dtype}, add, (int)item, 0};
+        tape__ewise_run run = {tape__ewise_row_of(kernels, params, ew, i, dtype), add, (int)item, 0};
         run_few(&few, &run, gx, operand);
         return;
     }
     struct loop loop;
     start(&loop, rank, size, gx, item);
-    loop.row = (tape__ewise_row){kernels, params, ew, i, dtype};
+    loop.row = tape__ewise_row_of(kernels, params, ew, i, dtype);
     loop.add = add;
     add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
     if (y) {
