@@ -6,6 +6,7 @@
 
 #define FIRST_CHUNK ((size_t)1 << 16)
 #define LARGEST_STEP ((size_t)1 << 26) /* chunks stop doubling here */
+#define SMALL 1024
 
 void tape__arena_init(tape__arena *arena, tape__memory *memory)
 {
@@ -21,19 +22,27 @@ void tape__arena_free(tape__arena *arena)
     tape__arena_init(arena, arena->memory);
 }
 
+/* The classes of small blocks, by sixteen bytes, and their sizes: most blocks are small. */
+#define FOUR(c) c, c, c, c
+#define EIGHT(c) FOUR(c), FOUR(c)
+static const unsigned char small_class[SMALL / 16 + 1] = {
+    0,  0,  1,  2,  3,        4,        5,        6,        7,         8,         8,         9,        9,
+    10, 10, 11, 11, FOUR(12), FOUR(13), FOUR(14), FOUR(15), EIGHT(16), EIGHT(17), EIGHT(18), EIGHT(19)};
+#undef EIGHT
+#undef FOUR
+static const uint16_t small_size[] = {16,  32,  48,  64,  128, 128, 128, 128, 192, 192,
+                                      256, 256, 320, 384, 448, 512, 640, 768, 896, SMALL};
+
 /*
  * Four classes per doubling bound the waste to a quarter. The class of a size is what tape__arena_get() rounds it up
  * to, so a block put back under its requested size fits any request of that class.
  */
-static unsigned size_class(size_t bytes, size_t *rounded)
+TAPE__INLINE unsigned size_class(size_t bytes, size_t *rounded)
 {
-    if (bytes <= 16) {
-        *rounded = 16;
-        return 0;
-    }
-    if (bytes <= 64) {
-        *rounded = (bytes + 15) & ~(size_t)15;
-        return (unsigned)(*rounded / 16 - 1);
+    if (TAPE__LIKELY(bytes <= SMALL)) {
+        unsigned class = small_class[(bytes + 15) / 16];
+        *rounded = small_size[class];
+        return class;
     }
     unsigned shift = 63u - (unsigned)__builtin_clzll(bytes - 1); /* 2^shift < bytes <= 2^(shift+1) */
     size_t quarter = (size_t)1 << (shift - 2);
