@@ -366,7 +366,8 @@ static bool derive_stretched(const fused *f, int i, unsigned uses, tape__node *x
     return ok;
 }
 
-static bool derive(const fused *f, int i)
+/* `last`: nobody reads g any more. */
+static bool derive(const fused *f, int i, bool last)
 {
     tape *t = f->s->t;
     tape__node *x = tape__at(t, f->in[i]);
@@ -381,12 +382,28 @@ static bool derive(const fused *f, int i)
     const tape__layout *dense = x->layout->dense;
     if (uses & TAPE__USES_ONE && (f->g_layout == dense || dense == f->y->layout->dense))
         return tape__contribute(t, x, f->g, f->g_layout, f->holder);
-    bool accumulate;
-    void *out = tape__adjoint_target(t, x, &accumulate);
-    if (!out)
+    bool accumulate = false;
+    void *out = last && f->g_layout == dense && f->holder ? tape__adjoint_inherit(t, f->y, x) : NULL;
+    if (!out && !(out = tape__adjoint_target(t, x, &accumulate)))
         return false;
     run_derivative(f, i, uses, out, accumulate);
     return true;
+}
+
+/* The input that comes last, because it may inherit y's adjoint; -1 if none may. */
+static int heir_of(const fused *f)
+{
+    tape *t = f->s->t;
+    for (int i = 0; i < f->n_in && f->holder; i++) {
+        const tape__node *x = tape__at(t, f->in[i]);
+        bool alone = x->layout->dense == f->g_layout && !(x->flags & TAPE__HAS_ADJOINT) &&
+                     !(tape__ewise_uses(f->ewise, i) & TAPE__USES_ONE);
+        for (int k = 0; k < f->n_in; k++)
+            alone = alone && (k == i || f->in[k] != f->in[i]);
+        if (alone && is_wanted(f->s, f->in[i], x))
+            return i;
+    }
+    return -1;
 }
 
 /* ---- one element ------------------------------------------------------------------------------------------------- */
@@ -492,10 +509,11 @@ static bool visit_any(tape__sweep *s, tape__node *y)
     f.g_layout = single ? y->layout : y->adj.adjoint->layout;
     f.holder = single ? NULL : y->adj.adjoint;
     find_flat(&f);
+    const int heir = heir_of(&f);
     for (int i = 0; i < f.n_in; i++)
-        if (!derive(&f, i))
+        if (i != heir && !derive(&f, i, false))
             return false;
-    return true;
+    return heir < 0 || derive(&f, heir, true);
 }
 
 static bool visit_tensor(tape__sweep *s, tape__node *y)
