@@ -18,23 +18,35 @@ endif()
 
 # Release builds are small where that costs nothing: what runs once an op, or loops over elements, is compiled for speed,
 # the rest for size.
-file(GLOB fast CONFIGURE_DEPENDS lib/adjoint.c lib/api.c lib/arena.c lib/backward.c lib/base.c lib/leaf.c lib/mark.c lib/optim.c
-  lib/parallel.c lib/params.c lib/replay*.c lib/run.c lib/shape.c lib/sweep.c lib/tape.c lib/visit.c lib/ops/check.c lib/ops/cross_entropy.c
-  lib/ops/elementwise.c lib/ops/linalg.c lib/ops/linear.c lib/ops/norm.c lib/ops/product.c lib/ops/recurrent*.c lib/ops/reduce.c lib/ops/rows.c
+file(GLOB fast CONFIGURE_DEPENDS lib/adjoint.c lib/api.c lib/arena.c lib/backward.c lib/base.c lib/leaf.c lib/optim.c
+  lib/parallel.c lib/params.c lib/run.c lib/shape.c lib/sweep.c lib/tape.c lib/visit.c lib/ops/check.c lib/ops/cross_entropy.c
+  lib/ops/elementwise.c lib/ops/linalg.c lib/ops/linear.c lib/ops/norm.c lib/ops/product.c lib/ops/reduce.c lib/ops/rows.c
   lib/ops/shape.c lib/ops/statistics.c lib/kernels/any/ewise_c*.c
   lib/kernels/any/ewise_run.c lib/kernels/any/ewise_uses.c lib/kernels/any/conv_s*.c lib/kernels/any/conv_weight.c
   lib/kernels/any/walk.c)
 file(GLOB vectorised CONFIGURE_DEPENDS lib/optim_update_f32.c lib/kernels/any/attention.c
   lib/kernels/any/copy.c lib/kernels/any/ewise_driver.c lib/kernels/any/gemm_driver.c lib/kernels/any/conv_patch.c
-  lib/kernels/any/exponential.c lib/kernels/any/finite.c lib/kernels/any/pool.c lib/kernels/any/recurrent.c lib/kernels/any/random.c lib/kernels/any/scan.c
+  lib/kernels/any/finite.c lib/kernels/any/pool.c lib/kernels/any/recurrent.c lib/kernels/any/random.c lib/kernels/any/scan.c
   lib/kernels/any/fft.c)
 set(small ${TAPE_PLAIN_SOURCES})
 list(REMOVE_ITEM small ${fast} ${vectorised})
 set(vectorise "$<$<C_COMPILER_ID:GNU>:-O2;-ftree-vectorize;-fvect-cost-model=cheap;-funswitch-loops>")
-set_property(SOURCE lib/kernels/norm.c PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-O3>")
+set(baseline $<STREQUAL:$<TARGET_PROPERTY:NAME>,tape-kernels-sse2>)
+set_property(SOURCE lib/kernels/norm.c PROPERTY COMPILE_OPTIONS "$<$<AND:$<CONFIG:Release>,$<NOT:${baseline}>>:-O3>")
 set_property(SOURCE ${small} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-Os>")
 set_property(SOURCE ${fast} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2>")
 set_property(SOURCE ${vectorised} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:${vectorise}>")
+# Its conditions are the same for all elements: to choose among values is cheaper than a loop for each. Choosing is only
+# allowed where an exception that the other value would raise does not matter; no value depends on that.
+set_property(SOURCE lib/optim_update_f32.c APPEND PROPERTY COMPILE_OPTIONS
+  "$<$<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>>:-fno-unswitch-loops;-fno-trapping-math>")
+# Padding pays in the loops of products alone.
+set(padded lib/kernels/gemm.c lib/kernels/any/gemm_driver.c)
+set(close ${TAPE_KERNEL_SOURCES} ${TAPE_PLAIN_SOURCES})
+list(TRANSFORM padded PREPEND ${PROJECT_SOURCE_DIR}/)
+list(REMOVE_ITEM close ${padded})
+set_property(SOURCE ${close} APPEND PROPERTY COMPILE_OPTIONS
+  "$<$<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>>:-fno-align-functions;-fno-align-loops;-fno-align-jumps;-fno-align-labels>")
 
 # Unwind tables would be a tenth of the library, and only tape_trace_nonfinite() reads them, to find who recorded an op.
 # It can follow frame pointers instead: of every function of the core that a record may lie below. Hot files do without,

@@ -1,14 +1,20 @@
 /* The update formulas of the optimisers for one element type: included once with REAL = float and once with double,
-   SQRT its square root. Each parameter is stepped in one pass. The order of operations is PyTorch 1.13's. */
+   SQRT its square root, and ANY_WIDTHS where vectors pay. Each parameter is stepped in one pass. The order of
+   operations is PyTorch 1.13's.
+
+   The common forms are vectorised. What asks for more state than they do runs the same formulas an element at a time:
+   each optional array would double the vectors' code. */
 
 /* Compiled for wider vectors too, and chosen as the program is loaded; the bits are the same, for none of them fuses.
  */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__) &&                           \
+#if ANY_WIDTHS && defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__) &&             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define ANY_WIDTH __attribute__((target_clones("avx2", "default")))
 #else
 #define ANY_WIDTH
 #endif
+#define RARE static __attribute__((cold, noinline))
+#define STEP static inline __attribute__((always_inline))
 
 static inline REAL with_decay(REAL g, REAL p, REAL decay)
 {
@@ -26,7 +32,7 @@ static ANY_WIDTH void sgd(const struct tape__optim_job *job)
         p[i] -= lr * with_decay(g[i], p[i], decay);
 }
 
-static ANY_WIDTH void sgd_momentum(const struct tape__optim_job *job)
+STEP void momentum_steps(const struct tape__optim_job *job, bool nesterov)
 {
     const struct tape__optim_numbers *n = &job->numbers;
     const REAL *restrict g = job->g;
@@ -34,20 +40,27 @@ static ANY_WIDTH void sgd_momentum(const struct tape__optim_job *job)
     bool first = job->step == 1; /* the buffer starts as the gradient, without dampening */
     REAL lr = (REAL)n->lr, decay = (REAL)n->weight_decay, momentum = (REAL)n->momentum;
     REAL keep = first ? 0 : momentum, take = first ? 1 : (REAL)(1 - n->dampening);
-    bool nesterov = n->nesterov;
     for (int64_t i = 0; i < job->n; i++) {
         REAL d = with_decay(g[i], p[i], decay);
-        b[i] = keep * b[i] + take * d;
-        p[i] -= lr * (nesterov ? d + momentum * b[i] : b[i]);
+        REAL held = b[i] = keep * b[i] + take * d;
+        p[i] -= lr * (nesterov ? d + momentum * held : held);
     }
 }
 
+static ANY_WIDTH void sgd_momentum(const struct tape__optim_job *job)
+{
+    if (job->numbers.nesterov)
+        momentum_steps(job, true);
+    else
+        momentum_steps(job, false);
+}
+
 /* decoupled: AdamW's decay of the parameter, in place of the gradient's. */
-static ANY_WIDTH void adam(const struct tape__optim_job *job, bool decoupled)
+STEP void adam_steps(const struct tape__optim_job *job, bool decoupled, REAL *restrict top)
 {
     const struct tape__optim_numbers *n = &job->numbers;
     const REAL *restrict g = job->g;
-    REAL *restrict p = job->p, *restrict m = job->state[0], *restrict v = job->state[1], *restrict top = job->state[2];
+    REAL *restrict p = job->p, *restrict m = job->state[0], *restrict v = job->state[1];
     double correction1 = 1 - pow(n->beta1, (double)job->step), correction2 = 1 - pow(n->beta2, (double)job->step);
     REAL beta1 = (REAL)n->beta1, beta2 = (REAL)n->beta2, rest1 = (REAL)(1 - n->beta1), rest2 = (REAL)(1 - n->beta2);
     REAL size = (REAL)(n->lr / correction1), root = (REAL)sqrt(correction2), eps = (REAL)n->eps;
@@ -65,11 +78,21 @@ static ANY_WIDTH void adam(const struct tape__optim_job *job, bool decoupled)
     }
 }
 
-static ANY_WIDTH void rmsprop(const struct tape__optim_job *job)
+static ANY_WIDTH void adam(const struct tape__optim_job *job, bool decoupled)
+{
+    adam_steps(job, decoupled, NULL);
+}
+
+RARE void amsgrad(const struct tape__optim_job *job, bool decoupled)
+{
+    adam_steps(job, decoupled, job->state[2]);
+}
+
+STEP void rmsprop_steps(const struct tape__optim_job *job, REAL *restrict b, REAL *restrict a)
 {
     const struct tape__optim_numbers *n = &job->numbers;
     const REAL *restrict g = job->g;
-    REAL *restrict p = job->p, *restrict v = job->state[0], *restrict b = job->state[1], *restrict a = job->state[2];
+    REAL *restrict p = job->p, *restrict v = job->state[0];
     REAL lr = (REAL)n->lr, decay = (REAL)n->weight_decay, eps = (REAL)n->eps, momentum = (REAL)n->momentum;
     REAL alpha = (REAL)n->alpha, rest = (REAL)(1 - n->alpha);
     for (int64_t i = 0; i < job->n; i++) {
@@ -85,6 +108,16 @@ static ANY_WIDTH void rmsprop(const struct tape__optim_job *job)
             d = b[i] = momentum * b[i] + d;
         p[i] -= lr * d;
     }
+}
+
+static ANY_WIDTH void rmsprop(const struct tape__optim_job *job)
+{
+    rmsprop_steps(job, NULL, NULL);
+}
+
+RARE void rmsprop_with_more(const struct tape__optim_job *job)
+{
+    rmsprop_steps(job, job->state[1], job->state[2]);
 }
 
 static ANY_WIDTH void adagrad(const struct tape__optim_job *job)
@@ -109,10 +142,10 @@ void UPDATE(const struct tape__optim_job *job)
         break;
     case TAPE__ADAM:
     case TAPE__ADAMW:
-        adam(job, job->kind == TAPE__ADAMW);
+        (job->state[2] ? amsgrad : adam)(job, job->kind == TAPE__ADAMW);
         break;
     case TAPE__RMSPROP:
-        rmsprop(job);
+        (job->state[1] || job->state[2] ? rmsprop_with_more : rmsprop)(job);
         break;
     case TAPE__ADAGRAD:
         adagrad(job);

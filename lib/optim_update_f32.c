@@ -3,6 +3,7 @@
 
 #include "kit.h"
 
+#define ANY_WIDTHS 1
 #define REAL float
 #define SQRT sqrtf
 #define UPDATE tape__optim_update_f32

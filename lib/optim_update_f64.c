@@ -3,6 +3,7 @@
 
 #include "kit.h"
 
+#define ANY_WIDTHS 0
 #define REAL double
 #define SQRT sqrt
 #define UPDATE tape__optim_update_f64
