@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/any/dense.h"
+
 /* One cycle's memory: the basis, the triangle R by columns, the rotations, the right-hand side. */
 typedef struct cycle {
     double *basis, *r, *cosine, *sine, *g, *y;
@@ -46,7 +48,7 @@ static void eliminate(const tape__gmres *s, const cycle *c, int j)
         h[i + 1] = c->cosine[i] * h[i + 1] - c->sine[i] * h[i];
         h[i] = upper;
     }
-    double length = hypot(h[j], h[j + 1]);
+    double length = tape__hypotenuse(h[j], h[j + 1]);
     c->cosine[j] = length > 0 ? h[j] / length : 1;
     c->sine[j] = length > 0 ? h[j + 1] / length : 0;
     h[j] = length;

@@ -49,9 +49,9 @@ tape_tensor tape_triplet(tape_tensor anchor, tape_tensor positive, tape_tensor n
 static tape_tensor log_factorial(tape_tensor n)
 {
     tape_tensor zero = tape_scalar(tape_dtype_of(n), 0);
-    tape_tensor series =
-        tape_add(tape_sub(tape_mul(n, tape_log(n)), n), tape_mul_scalar(tape_log(tape_mul_scalar(n, 2 * PI)), 0.5));
-    return tape_where(tape_gt_scalar(n, 1), series, zero);
+    tape_tensor series = tape_sub(tape_mul(n, tape_log(n)), n);
+    tape_tensor correction = tape_mul_scalar(tape_log(tape_mul_scalar(n, 2 * PI)), 0.5);
+    return tape_where(tape_gt_scalar(n, 1), tape_add(series, correction), zero);
 }
 
 tape_tensor tape_poisson_nll(tape_tensor x, tape_tensor target, const tape_poisson_nll_options *options)

@@ -103,8 +103,8 @@ tape_tensor tape_quat_slerp(tape_tensor p, tape_tensor q, tape_tensor s)
         tape_tensor cosine = tape_sum(tape_mul(p, q), TAPE_AXES(-1), true), at = tape_unsqueeze(s, -1);
         tape_tensor flip = tape_lt_scalar(cosine, 0), nearer = tape_where(flip, tape_neg(q), q);
         cosine = tape_where(flip, tape_neg(cosine), cosine);
-        y = tape_add(tape_mul(slerp_weight(tape_scalar_sub(1, at), cosine), p),
-                     tape_mul(slerp_weight(at, cosine), nearer));
+        tape_tensor from = tape_mul(slerp_weight(tape_scalar_sub(1, at), cosine), p);
+        y = tape_add(from, tape_mul(slerp_weight(at, cosine), nearer));
     }
     return tape__leave(t, before, TAPE__OP_quat_slerp, y);
 }

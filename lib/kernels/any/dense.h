@@ -40,6 +40,9 @@ void tape__eigh(int64_t n, double *a, double *w, double *v);
  * positive. By one-sided Jacobi rotations (Hestenes 1958) or LAPACK, as above. work holds k (m + n). */
 void tape__svd(int64_t m, int64_t n, const double *a, double *work, double *u, double *s, double *vt);
 
+/* sqrt(a^2 + b^2), whose squares neither overflow nor vanish; the same bits on every machine, as hypot() has not. */
+double tape__hypotenuse(double a, double b);
+
 /* The exponential of a[n, n] in y by the Pade approximant of degree 13 with scaling and squaring (Higham 2005). work
  * holds 6 n^2, pivot n. */
 void tape__matrix_exp(int64_t n, double *a, double *work, int64_t *pivot, double *y);

@@ -47,6 +47,13 @@ static int exponent_of(double largest)
     return largest > 0 ? exponent : 0;
 }
 
+double tape__hypotenuse(double a, double b)
+{
+    const bool first = fabs(a) > fabs(b);
+    const double larger = fabs(first ? a : b), ratio = fabs(first ? b : a) / larger;
+    return larger > 0 ? larger * sqrt(1 + ratio * ratio) : larger;
+}
+
 /* ---- QR ---------------------------------------------------------------------------------------------------------- */
 
 /* x[0..count) at distance n: overwritten by (beta, v) with (1 - tau (1, v) (1, v)^T) x = beta e_0, as LAPACK's dlarfg:
@@ -60,7 +67,7 @@ static double reflector(int64_t count, int64_t n, double *x)
         sum += x[i * n] / largest * (x[i * n] / largest);
     if (largest == 0)
         return 0;
-    double alpha = x[0], beta = -copysign(hypot(alpha, largest * sqrt(sum)), alpha);
+    double alpha = x[0], beta = -copysign(tape__hypotenuse(alpha, largest * sqrt(sum)), alpha);
     for (int64_t i = 1; i < count; i++)
         x[i * n] /= alpha - beta;
     x[0] = beta;
@@ -109,8 +116,8 @@ void tape__qr(int64_t m, int64_t n, double *a, double *work, double *q, double *
 /* The smaller rotation that makes [[p, r], [r, q]] diagonal: its cosine and sine. */
 static void jacobi_angle(double p, double q, double r, double *c, double *s)
 {
-    double theta = (q - p) / (2 * r), t = copysign(1 / (fabs(theta) + hypot(theta, 1)), theta);
-    *c = 1 / hypot(t, 1);
+    double theta = (q - p) / (2 * r), t = copysign(1 / (fabs(theta) + tape__hypotenuse(theta, 1)), theta);
+    *c = 1 / sqrt(t * t + 1);
     *s = t * *c;
 }
 
