@@ -13,11 +13,38 @@ if(NOT CHECK_FOUND)
   return()
 endif()
 
-set(TAPE_TEST_ENVIRONMENT CK_DEFAULT_TIMEOUT=120 CK_VERBOSITY=normal "TAPE_TEST_SOURCE=${PROJECT_SOURCE_DIR}"
-  "TAPE_TEST_BUILD=${PROJECT_BINARY_DIR}" TAPE_TEST_SLEEF=${TAPE_SLEEF})
-if(TARGET tape-cli)
-  list(APPEND TAPE_TEST_ENVIRONMENT "TAPE_TEST_CLI=$<TARGET_FILE:tape-cli>")
+# Seconds for one test of a Check program, and for a whole ctest. Tests know by TAPE__TEST_EMULATED what is beyond an
+# emulator.
+set(patience 120)
+set(long_patience 300)
+set(emulated 0)
+if(CMAKE_CROSSCOMPILING_EMULATOR)
+  set(patience 1500)
+  set(long_patience 3000)
+  set(emulated 1)
+  message(STATUS "tape: under emulation forks beside threads are not tested, and fewer long doubles are compared")
 endif()
+set(TAPE_TEST_ENVIRONMENT CK_DEFAULT_TIMEOUT=${patience} CK_VERBOSITY=normal "TAPE_TEST_SOURCE=${PROJECT_SOURCE_DIR}"
+  "TAPE_TEST_BUILD=${PROJECT_BINARY_DIR}" TAPE_TEST_SLEEF=${TAPE_SLEEF})
+
+# tape_test_program(<variable> <target>): tells the tests where a program lies, or a script that runs it emulated.
+function(tape_test_program variable target)
+  if(NOT TARGET ${target})
+    return()
+  endif()
+  set(program $<TARGET_FILE:${target}>)
+  if(CMAKE_CROSSCOMPILING_EMULATOR)
+    list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " emulator)
+    file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/emulated/${target}
+      CONTENT "#!/bin/sh\nexec ${emulator} '${program}' \"$@\"\n"
+      FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
+    set(program ${PROJECT_BINARY_DIR}/emulated/${target})
+  endif()
+  set(TAPE_TEST_ENVIRONMENT ${TAPE_TEST_ENVIRONMENT} "${variable}=${program}" PARENT_SCOPE)
+endfunction()
+tape_test_program(TAPE_TEST_CLI tape-cli)
+tape_test_program(TAPE_TEST_FIRST example-first)
+
 if(TAPE_SANITIZE MATCHES thread)
   list(APPEND TAPE_TEST_ENVIRONMENT CK_FORK=no TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1)
 endif()
@@ -25,7 +52,7 @@ endif()
 # tape_test(<name> <command>...): a ctest with the environment of all tests.
 function(tape_test name)
   add_test(NAME ${name} COMMAND ${ARGN})
-  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${TAPE_TEST_ENVIRONMENT}" TIMEOUT 300)
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${TAPE_TEST_ENVIRONMENT}" TIMEOUT ${long_patience})
   if(name MATCHES "thread|parallel")
     set_property(TEST ${name} APPEND PROPERTY LABELS threads)
   endif()
@@ -52,17 +79,24 @@ foreach(source ${sources})
   target_link_libraries(${name} PRIVATE $<TARGET_NAME_IF_EXISTS:tape-test-support> tape-internal PkgConfig::CHECK
     Threads::Threads tape-flags m)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests ENABLE_EXPORTS ON)
-  target_compile_definitions(${name} PRIVATE TAPE__BACKTRACE=$<BOOL:${TAPE_HAVE_BACKTRACE}>)
+  target_compile_definitions(${name} PRIVATE TAPE__BACKTRACE=$<BOOL:${TAPE_HAVE_BACKTRACE}> TAPE__TEST_EMULATED=${emulated})
   if(TARGET tape-cli)
     add_dependencies(${name} tape-cli)
   endif()
   tape_test(${name} ${name})
 endforeach()
 
+if(TARGET tape-test-support)
+  add_executable(bits tests/bits.c)
+  target_link_libraries(bits PRIVATE tape-test-support tape-flags)
+  set_target_properties(bits PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+endif()
+
 # The table's values and derivatives once more on the baseline kernels, which the processor's best ones hide.
 list(GET TAPE_ISAS 0 baseline)
+list(LENGTH TAPE_ISAS isas)
 foreach(name test_values test_gradients)
-  if(TARGET ${name})
+  if(TARGET ${name} AND isas GREATER 1)
     tape_test(${name}_${baseline} ${name})
     set_property(TEST ${name}_${baseline} APPEND PROPERTY ENVIRONMENT TAPE_ISA=${baseline})
   endif()
@@ -72,13 +106,18 @@ file(GLOB sources CONFIGURE_DEPENDS tests/test_*.sh)
 if(TAPE_SANITIZE OR TAPE_COVERAGE OR NOT TAPE_HAVE_SLEEF)
   list(FILTER sources EXCLUDE REGEX contributing) # it builds the library once more: once is enough
 endif()
+if(CMAKE_CROSSCOMPILING)
+  # These are about the tree, or build for the machine they run on.
+  list(FILTER sources EXCLUDE REGEX "contributing|layers|setup")
+  message(STATUS "tape: no tests of the scripts, of CONTRIBUTING.md and of the installed library in a cross build")
+endif()
 foreach(source ${sources})
   cmake_path(GET source STEM name)
   tape_test(${name}_sh bash ${source})
 endforeach()
 
 # Instrumented code would need the consumer instrumented too.
-if(NOT TAPE_SANITIZE AND NOT TAPE_COVERAGE AND NOT BUILD_SHARED_LIBS AND TARGET tape-cli)
+if(NOT TAPE_SANITIZE AND NOT TAPE_COVERAGE AND NOT BUILD_SHARED_LIBS AND NOT CMAKE_CROSSCOMPILING AND TARGET tape-cli)
   tape_test(install ${PROJECT_SOURCE_DIR}/tests/install/run.sh)
 endif()
 

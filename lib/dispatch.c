@@ -21,6 +21,9 @@ static const struct candidate candidates[] = {
 #ifdef TAPE__HAVE_SSE2
     {&tape__kernels_sse2, false},
 #endif
+#ifdef TAPE__HAVE_NEON
+    {&tape__kernels_neon, false},
+#endif
 #ifdef TAPE__HAVE_GENERIC
     {&tape__kernels_generic, false},
 #endif

@@ -276,7 +276,8 @@ static void attend(const double *const *x, int b, int t, int mask, int causal, d
             p[s] += scale * x[0][(b * T + t) * D + d] * x[1][(b * S + s) * D + d];
         if ((causal && s > t) || (mask == LEFT_OUT && x[3][b * S + s] == 0))
             p[s] = -INFINITY;
-        most = fmax(most, p[s]);
+        if (p[s] > most) /* GCC 12 for AArch64 has an internal error over fmax() here */
+            most = p[s];
     }
     for (int s = 0; s < S; s++)
         sum += p[s] = p[s] == -INFINITY ? 0 : exp(p[s] - most);

@@ -111,8 +111,12 @@ RUN(quat_rotate, tape_quat_rotate(x[0], x[1]))
 RUN(quat_rotate_unit, tape_quat_rotate(tape_quat_normalize(x[0]), x[1]))
 RUN(quat_normalize, tape_quat_normalize(x[0]))
 RUN(quat_slerp, tape_quat_slerp(tape_quat_normalize(x[0]), tape_quat_normalize(x[1]), x[2]))
-RUN(quat_slerp_near,
-    tape_quat_slerp(tape_quat_normalize(x[0]), tape_quat_normalize(tape_add(x[0], tape_mul_scalar(x[1], 0.02))), x[2]))
+static tape_tensor run_quat_slerp_near(const tape_tensor *x)
+{
+    tape_tensor from = tape_quat_normalize(x[0]);
+    tape_tensor to = tape_quat_normalize(tape_add(x[0], tape_mul_scalar(x[1], 0.02)));
+    return tape_quat_slerp(from, to, x[2]);
+}
 
 /* (a + u) (b + v) = a b - u . v + a v + b u + u x v */
 static void ref_hamilton(const double *p, const double *q, double *y)

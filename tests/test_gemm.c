@@ -143,6 +143,9 @@ static double defined(const tape__gemm *g, bool fma_class, const double *a, cons
     return sum;
 }
 
+/* Emulated, `long double` is software within software: one element in so many is held against it then. */
+enum { STEP = TAPE__TEST_EMULATED ? 15 : 1 };
+
 /* The exact value, nearly, and a bound for the rounding of any order of summation. */
 static long double exact(const tape__gemm *g, const double *a, const double *b, double start, long double *bound)
 {
@@ -238,9 +241,11 @@ static void define_entry(struct expected *e, bool fma_class, int64_t b0, int64_t
             const int64_t index = e->c.origin + at(&g->c, b0, b1, i, j);
             const double start = start_of(g, e->before, index, j);
             const double y = defined(g, fma_class, a, b + j * g->k, start);
-            long double bound, z = exact(g, a, b + j * g->k, start, &bound);
-            if (!(fabsl(y - z) <= bound))
-                ck_abort_msg("the definition is off at %ld, %ld", (long)i, (long)j);
+            if ((i + j) % STEP == 0) {
+                long double bound, z = exact(g, a, b + j * g->k, start, &bound);
+                if (!(fabsl(y - z) <= bound))
+                    ck_abort_msg("the definition is off at %ld, %ld", (long)i, (long)j);
+            }
             put(g->dtype, e->after, index, y);
         }
     }
@@ -310,10 +315,13 @@ static void check(const struct shape *s, const struct variant *v)
     struct expected e = {0};
     set_up(&e, s, v);
     for (int fma_class = 0; fma_class < 2; fma_class++) {
-        define(&e, fma_class);
         const struct tape__kernels *kernels;
+        bool is_defined = false;
         for (int set = 0; (kernels = tape__kernels_available(set)); set++)
             if (kernels->fma == fma_class) {
+                if (!is_defined)
+                    define(&e, fma_class);
+                is_defined = true;
                 run_and_compare(&e, kernels, NULL, what);
                 if (tape__pool())
                     run_and_compare(&e, kernels, tape__pool(), what);

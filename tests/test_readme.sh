@@ -3,7 +3,7 @@
 # on the screen.
 set -euo pipefail
 source=${TAPE_TEST_SOURCE:?}
-build=${TAPE_TEST_BUILD:?}
+first=${TAPE_TEST_FIRST:?}
 tape=${TAPE_TEST_CLI:?}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -12,7 +12,7 @@ trap 'rm -rf "$scratch"' EXIT
 block() { awk -v n="$1" '/^```/ { open = !open; count += open; next } open && count == n' "$source/README.md"; }
 
 block 3 | diff - "$source/tools/examples/first.c"
-"$build/examples/first" | diff <(block 4) -
+"$first" | diff <(block 4) -
 
 "$tape" train --output "$scratch/run" >"$scratch/out.txt"
 grep -E '^(train loss|test loss|test accuracy)' "$scratch/out.txt" >"$scratch/results.txt"

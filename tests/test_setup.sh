@@ -22,7 +22,7 @@ attempt() {
     local status=0 said
     rm -f "$scratch/ran"
     said=$(env "PATH=${path:-$scratch/bin:$PATH}" bash -c 'set -euo pipefail; . "$1/tools/lib.sh"
-        want here true; want one false; want two false; install_missing' bash "$source" 2>&1 </dev/null) || status=$?
+        want here true; want one false; want "${two:-two}" false; install_missing' bash "$source" 2>&1 </dev/null) || status=$?
     if [ "$status" != "$1" ] || [[ $said != *"$2"* ]]; then
         printf 'expected status %s and: %s\ngot status %s and: %s\n' "$1" "$2" "$status" "$said" >&2
         exit 1
@@ -48,6 +48,19 @@ ran ''
 FAKE_UID=1000 attempt 1 "  apt-get $install"
 ran ''
 FAKE_UID=1000 FAKE_SUDO=0 attempt 0 "+ sudo env DEBIAN_FRONTEND=noninteractive apt-get $install"
+
+# A package of another architecture: dpkg is told of that first.
+stand_in dpkg "[ \"\$1\" = --print-foreign-architectures ] || echo \"dpkg \$*\" >>'$scratch/ran'"
+touch "$scratch/lists"
+two=two:arm64 TAPE_NO_INSTALL=1 attempt 1 '  dpkg --add-architecture arm64'
+ran ''
+two=two:arm64 attempt 0 "+ dpkg --add-architecture arm64"
+ran "dpkg --add-architecture arm64
+$install:arm64"
+stand_in dpkg 'echo arm64'
+two=two:arm64 attempt 0 "+ env DEBIAN_FRONTEND=noninteractive apt-get $install:arm64"
+ran "$install:arm64"
+
 touch "$scratch/apt-fails"
 attempt 1 'Install these, then run this again: one two'
 

@@ -111,8 +111,9 @@ TAPE_API tape_status tape_reserve(size_t bytes, int64_t records);
  * process-wide pool. TAPE_ERROR_ARGUMENT if n < 1 or n > 256. */
 TAPE_API tape_status tape_threads(int n);
 
-/* The instruction set in use ("sse2", "avx2", "avx512", "generic") and whether it is of the class with FMA: results are
- * bit-identical within a class. TAPE_ISA in the environment chooses one by hand. */
+/* The instruction set in use ("sse2", "avx2", "avx512", "neon", "generic") and whether it is of the class with FMA:
+ * results are bit-identical within a class (the sign of a NaN is the processor's). TAPE_ISA in the environment chooses
+ * one by hand. */
 TAPE_API const char *tape_isa(void);
 TAPE_API bool tape_has_fma(void);
 

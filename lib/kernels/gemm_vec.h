@@ -14,11 +14,7 @@
 #endif
 
 /* a b + x, fused where this class of machines fuses. */
-#if defined(TAPE__ISA_AVX2) || defined(TAPE__ISA_AVX512)
 #define MUL_ADD(a, b, x) FOR(fma)(a, b, x)
-#else
-#define MUL_ADD(a, b, x) ((a) * (b) + (x))
-#endif
 
 #if defined(TAPE__ISA_AVX512)
 
@@ -188,16 +184,8 @@ typedef vec_f32 pack_f32;
 typedef vec_f64 pack_f64;
 #define pack_splat_f32 splat_f32
 #define pack_splat_f64 splat_f64
-
-TAPE__INLINE pack_f32 pack_mul_add_f32(pack_f32 a, pack_f32 b, pack_f32 x)
-{
-    return a * b + x;
-}
-
-TAPE__INLINE pack_f64 pack_mul_add_f64(pack_f64 a, pack_f64 b, pack_f64 x)
-{
-    return a * b + x;
-}
+#define pack_mul_add_f32 fma_f32
+#define pack_mul_add_f64 fma_f64
 
 TAPE__INLINE void transpose_f32(const char *from, const int64_t *row, pack_f32 *y)
 {

@@ -1,4 +1,5 @@
-/* Knows the name of the instruction set that the including file is compiled for; it does not know what it can do. */
+/* Knows the name of the instruction set that the including file is compiled for, and whether it has fused multiply-add;
+   it does not know what else it can do. */
 #ifndef TAPE__ISA_H
 #define TAPE__ISA_H
 
@@ -8,10 +9,19 @@
 #define TAPE__ISA avx2
 #elif defined(TAPE__ISA_SSE2)
 #define TAPE__ISA sse2
+#elif defined(TAPE__ISA_NEON)
+#define TAPE__ISA neon
 #elif defined(TAPE__ISA_GENERIC)
 #define TAPE__ISA generic
 #else
 #error "a file of lib/kernels is compiled for one instruction set: define TAPE__ISA_..."
+#endif
+
+/* The class of machines whose results are bit-identical: with fused multiply-add, or without. */
+#if defined(TAPE__ISA_AVX512) || defined(TAPE__ISA_AVX2) || defined(TAPE__ISA_NEON)
+#define TAPE__FMA 1
+#else
+#define TAPE__FMA 0
 #endif
 
 #define TAPE__PASTE_(a, b) a##_##b

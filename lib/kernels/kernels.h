@@ -76,11 +76,12 @@ struct tape__kernels {
     const struct tape__reduce_kernels *reduce;   /* kernels/reduce.h */
     const struct tape__softmax_kernels *softmax; /* kernels/softmax.h */
     const struct tape__norm_kernels *norm;       /* kernels/norm.h */
-    tape__past_cache_fn *past_cache;
-    const struct tape__cell_kernels *cell; /* kernels/cell.h */
+    tape__past_cache_fn *past_cache;             /* NULL where plain stores are as good */
+    const struct tape__cell_kernels *cell;       /* kernels/cell.h */
 };
 
-extern const struct tape__kernels tape__kernels_generic, tape__kernels_sse2, tape__kernels_avx2, tape__kernels_avx512;
+extern const struct tape__kernels tape__kernels_generic, tape__kernels_sse2, tape__kernels_avx2, tape__kernels_avx512,
+    tape__kernels_neon;
 
 /* What a row's value (i < 0) or its derivative for input i reads. */
 enum {

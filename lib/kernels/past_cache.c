@@ -1,11 +1,10 @@
-/* Knows the stores of an instruction set that go past the caches; it does not know what is stored. */
-#include <string.h>
-
+/* Knows the stores of x86 that go past the caches; it does not know what is stored. Other processors find out by
+   themselves that a result is streamed. */
 #include "isa.h"
 #include "kernels.h"
-#if !defined(TAPE__ISA_GENERIC)
+
+#if defined(__x86_64__)
 #include <immintrin.h>
-#endif
 
 void TAPE__ISA_SYM(tape__past_cache)(void *to, const void *from, size_t bytes);
 
@@ -17,18 +16,12 @@ typedef __m512i line;
 typedef __m256i line;
 #define LOAD(x) _mm256_loadu_si256((const line *)(x))
 #define STORE(y, v) _mm256_stream_si256((line *)(y), v)
-#elif defined(TAPE__ISA_SSE2)
+#else
 typedef __m128i line;
 #define LOAD(x) _mm_loadu_si128((const line *)(x))
 #define STORE(y, v) _mm_stream_si128((line *)(y), v)
 #endif
 
-#if defined(TAPE__ISA_GENERIC)
-void TAPE__ISA_SYM(tape__past_cache)(void *to, const void *from, size_t bytes)
-{
-    memcpy(to, from, bytes);
-}
-#else
 void TAPE__ISA_SYM(tape__past_cache)(void *to, const void *from, size_t bytes)
 {
     const char *x = from;

@@ -17,21 +17,22 @@ extern const struct tape__gemm_kernels TAPE__ISA_SYM(tape__gemm);
 extern const struct tape__reduce_kernels OTHER_SYM(tape__reduce);
 extern const struct tape__softmax_kernels OTHER_SYM(tape__softmax);
 extern const struct tape__norm_kernels OTHER_SYM(tape__norm);
+#if defined(__x86_64__)
 extern tape__past_cache_fn OTHER_SYM(tape__past_cache);
+#define PAST_CACHE OTHER_SYM(tape__past_cache)
+#else
+#define PAST_CACHE NULL
+#endif
 extern const struct tape__cell_kernels OTHER_SYM(tape__cell);
 
 const struct tape__kernels TAPE__ISA_SYM(tape__kernels) = {
     .isa = TEXT(TAPE__ISA),
-#if defined(TAPE__ISA_AVX2) || defined(TAPE__ISA_AVX512)
-    .fma = true,
-#else
-    .fma = false,
-#endif
+    .fma = TAPE__FMA,
     .ewise = &OTHER_SYM(tape__ewise),
     .gemm = &TAPE__ISA_SYM(tape__gemm),
     .reduce = &OTHER_SYM(tape__reduce),
     .softmax = &OTHER_SYM(tape__softmax),
     .norm = &OTHER_SYM(tape__norm),
-    .past_cache = OTHER_SYM(tape__past_cache),
+    .past_cache = PAST_CACHE,
     .cell = &OTHER_SYM(tape__cell),
 };

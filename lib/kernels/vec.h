@@ -24,6 +24,8 @@
 #include <sleef.h>
 #elif defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 /* FOR(f) is f_f32 or f_f64, whichever dtype T is. */
@@ -40,6 +42,8 @@ typedef double elem_f64;
 #include "vec_avx2.h"
 #elif defined(TAPE__ISA_SSE2)
 #include "vec_sse2.h"
+#elif defined(TAPE__ISA_NEON)
+#include "vec_neon.h"
 #else
 #include "vec_generic.h"
 #endif

@@ -1,6 +1,4 @@
 /* Knows AVX-512 (F and DQ): what vec.h needs of it. */
-enum { TAPE__FMA = 1 };
-
 typedef __m512 vec_f32;
 typedef __m512d vec_f64;
 typedef int32_t mask_f32 __attribute__((vector_size(64)));

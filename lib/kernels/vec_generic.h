@@ -1,6 +1,4 @@
 /* Knows no instruction set: what vec.h needs, in the compiler's portable vectors of 16 bytes. */
-enum { TAPE__FMA = 0 };
-
 typedef float vec_f32 __attribute__((vector_size(16)));
 typedef double vec_f64 __attribute__((vector_size(16)));
 typedef int32_t mask_f32 __attribute__((vector_size(16)));

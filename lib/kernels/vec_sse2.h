@@ -1,6 +1,4 @@
 /* Knows SSE2: what vec.h needs of it. */
-enum { TAPE__FMA = 0 };
-
 typedef __m128 vec_f32;
 typedef __m128d vec_f64;
 typedef int32_t mask_f32 __attribute__((vector_size(16)));

@@ -11,7 +11,7 @@ int command_info(int argc, char **argv)
     if (code != EXIT_OK)
         return code < 0 ? EXIT_OK : code;
     printf("version        %s\n", tape_version());
-    printf("instructions   %s (TAPE_ISA chooses another)\n", tape_isa());
+    printf("instructions   %s (TAPE_ISA chooses among those built in)\n", tape_isa());
     if (tape_isa_note())
         printf("               %s\n", tape_isa_note());
     printf("class          %s FMA: results are the same to the bit on every machine of it\n",

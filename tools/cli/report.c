@@ -150,7 +150,8 @@ static void add_misread(text *t, const report *r)
     }
     double darkest = 1e-9;
     for (int64_t i = 0; i < r->test_count * r->sample.size[0] * r->sample.size[1]; i++)
-        darkest = fmax(darkest, (double)r->images[i]);
+        if ((double)r->images[i] > darkest) /* GCC 12 for AArch64 has an internal error over fmax() here */
+            darkest = (double)r->images[i];
     text_add(t, "<p>The first %d of the test set that the model got wrong.</p><div class=gallery>", r->misread_count);
     for (int i = 0; i < r->misread_count; i++)
         add_image(t, r, &r->misread[i], darkest);
