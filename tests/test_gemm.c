@@ -391,6 +391,28 @@ START_TEST(block_edges)
 }
 END_TEST
 
+/* Sizes from which what lies badly is packed: rows of A side by side, rows of B far apart; either alone and both. */
+START_TEST(far_steps)
+{
+    static const struct shape shapes[] = {{100, 110, 300, {1, 1}}, {97, 530, 70, {1, 1}}, {170, 520, 64, {1, 2}}};
+    ck_assert_int_eq(tape__pool_start(2), 0);
+    for (int i = 0; i < 3; i++)
+        for (int turned = 0; turned < 4; turned++)
+            for (int accumulate = 0; accumulate < 2; accumulate++) {
+                struct variant v = {TAPE_F32,
+                                    turned & 1 ? TRANSPOSED : DENSE,
+                                    turned & 2 ? TRANSPOSED : PADDED,
+                                    DENSE,
+                                    0,
+                                    0,
+                                    accumulate,
+                                    !accumulate};
+                check(&shapes[i], &v);
+            }
+    tape__pool_stop();
+}
+END_TEST
+
 START_TEST(batches)
 {
     for (int r = 0; r < 150; r++) {
@@ -526,6 +548,7 @@ int main(void)
     tcase_add_test(tests, tile_edges);
     tcase_add_test(tests, all_layouts);
     tcase_add_test(tests, block_edges);
+    tcase_add_test(tests, far_steps);
     tcase_add_test(tests, batches);
     tcase_add_test(tests, threads);
     tcase_add_test(tests, sum_over_batch);

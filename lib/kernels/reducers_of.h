@@ -18,12 +18,12 @@ TAPE__INLINE VEC FOR(mul)(VEC a, VEC b)
 
 static inline ELEM FOR(one_max)(ELEM a, ELEM b)
 {
-    return b > a || b != b ? b : a;
+    return FOR(max)(FOR(splat)(a), FOR(splat)(b))[0];
 }
 
 static inline ELEM FOR(one_min)(ELEM a, ELEM b)
 {
-    return b < a || b != b ? b : a;
+    return FOR(min)(FOR(splat)(a), FOR(splat)(b))[0];
 }
 
 static inline ELEM FOR(one_add)(ELEM a, ELEM b)

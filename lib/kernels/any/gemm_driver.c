@@ -16,6 +16,8 @@ enum {
     COLUMN_BLOCK = 2048,
     FEW_COLUMNS = 256,           /* where few rows use a packed column, it should be in cache still */
     UNPACKED_BYTES = 448 * 1024, /* of B, from which packing what has unit stride already pays */
+    FAR_BYTES = 2048,            /* from k to k, from which it pays in any case: few sets of a cache hold such steps */
+    WIDE = 96,                   /* m and n from which packing what lies badly pays */
     PACK_ROWS = 16,              /* of B, read at a time */
     SCATTER_BYTES = 4096,        /* on their way to a C without unit stride: 24 rows by 2 vectors, or fewer by more */
     TASKS = 16,                  /* wanted where a product or a batch is spread over threads */
@@ -43,6 +45,11 @@ struct plan {
 static int64_t min(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+static int64_t max(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
 }
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -144,11 +151,13 @@ static void choose_blocks(struct plan *p)
 {
     const tape__gemm *g = &p->g;
     const bool big = g->m >= 64 && g->n >= 64 && g->k >= 64 && g->k * g->n * p->size > UNPACKED_BYTES;
+    const bool wide = g->m >= WIDE && g->n >= WIDE && g->k >= 64;
     p->width = tape__gemm_width(p->type, g->m);
     p->k_block = g->k > 0 ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), K_ROUND) : K_ROUND;
     p->scatter = g->c.col != 1;
-    p->pack_b = g->b_ready || big || (g->b.col != 1 && (g->m > TAPE__GEMM_DOT_ROWS || g->b.row != 1));
-    p->pack_a = big && !p->scatter;
+    p->pack_b = g->b_ready || big || (wide && g->b.row * p->size >= FAR_BYTES) ||
+                (g->b.col != 1 && (g->m > TAPE__GEMM_DOT_ROWS || g->b.row != 1));
+    p->pack_a = (big || (wide && g->a.col != 1)) && !p->scatter;
     p->column_block = g->n;
     if (p->pack_b && !g->b_ready)
         p->column_block = min(g->n, g->m > 64 || p->threads ? COLUMN_BLOCK : FEW_COLUMNS);
@@ -192,12 +201,18 @@ struct step {
     bool accumulate, last;             /* last: C is final afterwards */
 };
 
+/* The last task takes what is left, so that where slivers begin does not depend on how columns are dealt. */
+static int64_t columns_of(const struct step *s, int64_t i)
+{
+    return i == s->column_tasks - 1 ? s->n - i * s->column_task : s->column_task;
+}
+
 /* The columns of task i. Rows of B are read a few at a time, so that few pages are open at once. */
 static void pack_b_body(void *arg, int64_t i)
 {
     const struct step *s = arg;
     const struct plan *p = s->p;
-    const int64_t first = i * s->column_task, n = min(s->column_task, s->n - first);
+    const int64_t first = i * s->column_task, n = columns_of(s, i);
     const int64_t in_i = p->g.b.col * p->size, in_k = p->g.b.row * p->size;
     const int64_t few = in_i == p->size ? PACK_ROWS : s->k;
     for (int64_t q = 0; q < s->k; q += few)
@@ -279,10 +294,10 @@ static void block_body(void *arg, int64_t task)
     const struct step *s = arg;
     const struct plan *p = s->p;
     const tape__gemm *g = &p->g;
-    const int64_t i = task / s->column_tasks * p->row_block, j = task % s->column_tasks * s->column_task;
+    const int64_t i = task / s->column_tasks * p->row_block, part = task % s->column_tasks, j = part * s->column_task;
     tape__gemm_block block = {
         .m = min(p->row_block, s->m - i),
-        .n = min(s->column_task, s->n - j),
+        .n = columns_of(s, part),
         .k = s->k,
         .width = p->width,
         .a = p->pack_a ? s->packed_a + i * s->k * p->size : s->a + i * g->a.row * p->size,
@@ -354,7 +369,7 @@ static void product(const struct plan *p, const char *a, const char *b, char *c,
         const char *bias = g->bias && !p->starts ? (const char *)g->bias + j * p->size : NULL;
         s.n = min(p->column_block, g->n - j);
         s.column_task = min(p->column_task, s.n);
-        s.column_tasks = ceil_div(s.n, s.column_task);
+        s.column_tasks = max(1, (s.n + s.column_task - p->type->lanes) / s.column_task);
         for (int64_t q = 0; q < g->k; q += p->k_block) {
             s.k = min(p->k_block, g->k - q);
             s.b = b + (q * g->b.row + j * g->b.col) * p->size;
@@ -499,7 +514,7 @@ void tape__gemm_prepare(const tape__gemm_kernels *kernels, const tape__gemm *g, 
     ready.b_ready = true;
     const struct plan p = make_plan(kernels, &ready, false);
     for (int64_t q = 0; q < g->k; q += p.k_block) {
-        struct step s = {.p = &p, .n = g->n, .k = min(p.k_block, g->k - q), .column_task = g->n};
+        struct step s = {.p = &p, .n = g->n, .k = min(p.k_block, g->k - q), .column_task = g->n, .column_tasks = 1};
         s.b = (const char *)g->b.data + q * g->b.row * p.size;
         s.packed_b = (char *)packed + q * g->n * p.size;
         pack_b_body(&s, 0);
