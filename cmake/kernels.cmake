@@ -79,6 +79,7 @@ function(tape_objects name)
   target_link_libraries(${name} PRIVATE tape-flags Threads::Threads)
   target_compile_definitions(${name} PRIVATE TAPE__SLEEF=$<BOOL:${TAPE_HAVE_SLEEF}>
     TAPE__ZLIB=$<BOOL:${TAPE_HAVE_ZLIB}> TAPE__LAPACK=$<BOOL:${TAPE_HAVE_LAPACK}>
+    TAPE__CBLAS=$<BOOL:${TAPE_HAVE_CBLAS}>
     TAPE__BACKTRACE=$<BOOL:${TAPE_HAVE_BACKTRACE}> TAPE__FRAMES=$<BOOL:${TAPE_FRAMES}>)
   foreach(isa ${TAPE_ISAS})
     string(TOUPPER ${isa} ISA)

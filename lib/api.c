@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/any/blas.h"
 #include "kernels/any/cast.h"
 #include "kernels/any/copy.h"
 #include "replay.h"
@@ -41,7 +42,15 @@ const char *tape_build_features(void)
 #if TAPE__LAPACK
            ", LAPACK"
 #endif
+#if TAPE__CBLAS
+           ", CBLAS"
+#endif
         ;
+}
+
+const char *tape_blas(void)
+{
+    return tape__blas_name();
 }
 
 tape_status tape_threads(int n)

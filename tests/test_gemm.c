@@ -1,8 +1,11 @@
 /* Knows what the matrix product promises: values, the exact order of every sum, and what it may touch. */
+#define _GNU_SOURCE /* RTLD_DEFAULT */
 #include "dispatch.h"
 #include "kernels/any/gemm_driver.h"
+#include "tape/tape.h"
 
 #include <check.h>
+#include <dlfcn.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -477,6 +480,67 @@ START_TEST(sum_over_batch)
 }
 END_TEST
 
+/* Large products may be a BLAS's: values within the bound of any order of summation, the same bits for any number of
+   threads, and OpenBLAS left with its own number of threads. */
+static void check_large(const struct shape *s, const struct variant *v)
+{
+    struct expected e = {0};
+    set_up(&e, s, v);
+    const tape__gemm_kernels *kernels = tape__kernels()->gemm;
+    const size_t bytes = (size_t)e.c.numel * tape_dtype_size(v->dtype);
+    for (int n = 1; n <= 2; n++) {
+        ck_assert_int_eq(tape__pool_start(n), 0);
+        size_t need = tape__gemm_workspace(kernels, &e.g, tape__pool());
+        ck_assert(!tape_blas() || need == 0); /* so it is indeed the BLAS's */
+        void *workspace = aligned_alloc(64, (need + 127) / 64 * 64);
+        memcpy(e.c.memory, e.before, bytes);
+        tape__gemm_run(kernels, &e.g, workspace, tape__pool());
+        free(workspace);
+        if (n == 1)
+            memcpy(e.after, e.c.memory, bytes);
+        ck_assert_mem_eq(e.after, e.c.memory, bytes);
+    }
+    double *a = malloc((size_t)s->k * sizeof *a), *b = malloc((size_t)s->k * sizeof *b);
+    for (int r = 0; r < 2000 / STEP; r++) {
+        int64_t b0 = draw(s->batch[0]), b1 = draw(s->batch[1]), i = draw(s->m), j = draw(s->n);
+        const int64_t index = e.c.origin + at(&e.g.c, b0, b1, i, j);
+        gather(&e.g, &e.g.a, at(&e.g.a, b0, b1, i, 0), e.g.a.col, a);
+        gather(&e.g, &e.g.b, at(&e.g.b, b0, b1, 0, j), e.g.b.row, b);
+        long double bound, want = exact(&e.g, a, b, start_of(&e.g, e.before, index, j), &bound);
+        ck_assert(fabsl(get(v->dtype, e.after, index) - want) <= bound);
+    }
+    free(a);
+    free(b);
+    tear_down(&e);
+}
+
+START_TEST(large)
+{
+    static const struct shape shapes[] = {
+        {300, 520, 270, {1, 1}}, {131, 1100, 300, {1, 1}}, {1100, 140, 256, {1, 1}}, {260, 530, 256, {1, 3}}};
+    void *symbols[2] = {dlsym(RTLD_DEFAULT, "openblas_set_num_threads"),
+                        dlsym(RTLD_DEFAULT, "openblas_get_num_threads")};
+    void (*set)(int);
+    int (*number)(void);
+    memcpy(&set, &symbols[0], sizeof set);
+    memcpy(&number, &symbols[1], sizeof number);
+    if (symbols[0])
+        set(2);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int r = 0; r < 8; r++) {
+            struct variant v = {.dtype = r & 1 ? TAPE_F64 : TAPE_F32,
+                                .a = r & 2 ? TRANSPOSED : PADDED,
+                                .b = r & 4 ? TRANSPOSED_PADDED : DENSE,
+                                .c = draw(2) ? TRANSPOSED : PADDED,
+                                .accumulate = draw(2),
+                                .bias = draw(2)};
+            check_large(&shapes[i], &v);
+        }
+    ck_assert(!symbols[1] || number() == 2);
+    tape__pool_stop();
+}
+END_TEST
+
 static void finish_relu(void *user, void *c, int64_t n)
 {
     float *x = c;
@@ -489,7 +553,8 @@ static void finish_relu(void *user, void *c, int64_t n)
 START_TEST(finish_once)
 {
     static const struct shape shapes[] = {{9, 33, 20, {1, 1}},    {9, 33, 0, {1, 1}},   {5, 6, 800, {2, 3}},
-                                          {70, 300, 500, {1, 1}}, {70, 1, 500, {1, 1}}, {1, 1, 1, {1, 1}}};
+                                          {70, 300, 500, {1, 1}}, {70, 1, 500, {1, 1}}, {1, 1, 1, {1, 1}},
+                                          {260, 520, 256, {1, 1}}};
     const struct tape__kernels *kernels;
     for (int set = 0; (kernels = tape__kernels_available(set)); set++)
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -551,6 +616,7 @@ int main(void)
     tcase_add_test(tests, far_steps);
     tcase_add_test(tests, batches);
     tcase_add_test(tests, threads);
+    tcase_add_test(tests, large);
     tcase_add_test(tests, sum_over_batch);
     tcase_add_test(tests, finish_once);
     tcase_add_test(tests, not_a_number);

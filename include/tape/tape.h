@@ -123,6 +123,12 @@ TAPE_API const char *tape_isa_note(void);
 /* The optional parts of this build, for people: "SLEEF, zlib". */
 TAPE_API const char *tape_build_features(void);
 
+/* In a build with TAPE_CBLAS, what the BLAS that computes large matrix products says of itself; else NULL. Such a build
+ * gives the same bits for any number of threads of tape's, but on other machines only with the same BLAS on the same
+ * processor. OpenBLAS is held to one thread during each product, and given its number again; another BLAS has to be one
+ * that uses a single thread. */
+TAPE_API const char *tape_blas(void);
+
 /* Counters of the current tape. Leaves and their gradients belong to no tape and are not counted. */
 typedef struct tape_statistics {
     size_t bytes_now;        /* of values, adjoints and records in use */

@@ -14,8 +14,13 @@ int command_info(int argc, char **argv)
     printf("instructions   %s (TAPE_ISA chooses among those built in)\n", tape_isa());
     if (tape_isa_note())
         printf("               %s\n", tape_isa_note());
-    printf("class          %s FMA: results are the same to the bit on every machine of it\n",
-           tape_has_fma() ? "with" : "without");
+    printf("class          %s FMA", tape_has_fma() ? "with" : "without");
+    if (tape_blas())
+        printf("; large products are the same to the bit for any number of threads, but\n"
+               "               only on this processor, by this library: %s\n",
+               tape_blas());
+    else
+        printf(": results are the same to the bit on every machine of it\n");
     printf("built with     %s\n", tape_build_features());
     return EXIT_OK;
 }

@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "base.h"
+#include "blas.h"
 
 /* Block sizes, for 32 KiB of L1 and 512 KiB of L2: a sliver of B (K_BLOCK x 16 of f32) stays in L1, a block of A
    (ROW_BLOCK x K_BLOCK) in L2. K_BLOCK and K_ROUND decide bits, so they are the same for every dtype and processor; the
@@ -26,6 +27,7 @@ enum {
     SPLIT_WORK = 4000000,        /* m n k from which the entries of a batch are spread one by one */
     SMALL = 512,                 /* m, n, m n k and bytes of packed B up to which one block does it all */
     SMALL_WORK = 64 * 64 * 64,
+    BLAS_TILE = 256, /* rows and columns of what a BLAS is called for, roughly, or more */
     SMALL_BYTES = 8192
 };
 
@@ -37,6 +39,7 @@ struct plan {
     int64_t k_block, row_block, row_blocks, column_block, column_task, width;
     bool pack_a, pack_b, scatter, bias_by_row;
     bool starts;            /* C is set or added to before the sum */
+    bool by_blas;           /* in tiles that are the same for any number of threads, by one of its threads each */
     bool threads;           /* the product itself is spread */
     int64_t batch_tasks;    /* or its batch is, over so many tasks */
     int64_t a_bytes, bytes; /* workspace of a task: of packed A, which comes first, and in all */
@@ -169,6 +172,16 @@ static void choose_blocks(struct plan *p)
     p->starts = g->k == 0 || (g->bias && (g->accumulate || p->bias_by_row || p->scatter || g->bias_stride != 1));
 }
 
+/* A few tiles of each side, and no workspace. */
+static void choose_tiles(struct plan *p)
+{
+    const int64_t half = BLAS_TILE / 2; /* which each side has at least */
+    const int64_t rows = min((p->g.m + half) / BLAS_TILE, 4), columns = min((p->g.n + half) / BLAS_TILE, 4);
+    p->row_block = ceil_div(p->g.m, rows);
+    p->column_block = ceil_div(p->g.n, columns);
+    p->starts = p->g.bias;
+}
+
 static struct plan make_plan(const tape__gemm_kernels *kernels, const tape__gemm *g, bool threads)
 {
     struct plan p = {.g = *g, .type = &kernels->type[g->dtype], .size = g->dtype == TAPE_F32 ? 4 : 8};
@@ -180,7 +193,14 @@ static struct plan make_plan(const tape__gemm_kernels *kernels, const tape__gemm
     if (threads && !sums && each < SPLIT_WORK && each * entries >= PARALLEL_WORK &&
         (entries >= TASKS || each < PARALLEL_WORK))
         p.batch_tasks = min(entries, TASKS);
+    p.by_blas = tape__blas_takes(&p.g);
+    if (p.by_blas && threads && !sums && entries > 1)
+        p.batch_tasks = min(entries, TASKS);
     p.threads = threads && p.batch_tasks == 1 && each >= PARALLEL_WORK;
+    if (p.by_blas) {
+        choose_tiles(&p);
+        return p;
+    }
     choose_blocks(&p);
     if (p.pack_a)
         p.a_bytes = round_up(min(p.g.m, p.row_block * p.row_blocks) * p.k_block * p.size, 64);
@@ -353,6 +373,20 @@ static void run_rows(struct step *s, const char *a, char *c, const char *bias, c
     }
 }
 
+/* A tile. */
+static void blas_body(void *arg, int64_t task)
+{
+    const struct step *s = arg;
+    const struct plan *p = s->p;
+    const tape__gemm *g = &p->g;
+    const int64_t i = task / s->column_tasks * p->row_block, j = task % s->column_tasks * p->column_block;
+    const int64_t m = min(p->row_block, g->m - i), n = min(p->column_block, g->n - j);
+    char *c = s->c + (i * g->c.row + j) * p->size;
+    tape__blas_multiply(g, m, n, s->a + i * g->a.row * p->size, s->b + j * g->b.col * p->size, c, s->accumulate);
+    if (g->finish)
+        finish(p, c, m, n);
+}
+
 /* One entry of the batch. */
 static void product(const struct plan *p, const char *a, const char *b, char *c, bool accumulate, char *workspace,
                     const struct tape__parallel *parallel)
@@ -365,6 +399,12 @@ static void product(const struct plan *p, const char *a, const char *b, char *c,
     }
     if (g->k == 0 && g->finish)
         finish(p, c, g->m, g->n);
+    if (p->by_blas) {
+        s = (struct step){.p = p, .a = a, .b = b, .c = c, .accumulate = accumulate};
+        s.column_tasks = ceil_div(g->n, p->column_block);
+        tape__parallel_for(parallel, ceil_div(g->m, p->row_block) * s.column_tasks, blas_body, &s);
+        return;
+    }
     for (int64_t j = 0; j < g->n; j += p->column_block) {
         const char *bias = g->bias && !p->starts ? (const char *)g->bias + j * p->size : NULL;
         s.n = min(p->column_block, g->n - j);

@@ -31,6 +31,9 @@ typedef struct tape__gemm_operand {
  * over blocks of k in order (kernels/gemm.h), whose size depends on k alone. So the bits of an element depend on its
  * row of A, its column of B and the FMA class, never on m, n, strides, threads or the instruction set. k = 0 gives
  * start.
+ *
+ * In a build with TAPE_CBLAS large products are the BLAS's: then bits also depend on it, on m, n and the strides; still
+ * not on threads, for it is called on one for tiles that depend on m and n alone.
  */
 typedef struct tape__gemm {
     tape_dtype dtype; /* TAPE_F32 or TAPE_F64 */
