@@ -7,10 +7,10 @@
 
 #define FEW 8
 
-unsigned tape__custom_flags(const tape_custom_op *op)
+uint16_t tape__custom_flags(const tape_custom_op *op)
 {
-    return (op->vjp ? 0u : TAPE__NO_GRADIENT) | (op->unread_outputs ? 0u : TAPE__SAVES_OUTPUT) |
-           (op->takes_absent ? TAPE__TAKES_ABSENT : 0u);
+    return (uint16_t)((op->vjp ? 0u : TAPE__NO_GRADIENT) | (op->unread_outputs ? 0u : TAPE__SAVES_OUTPUT) |
+                      (op->takes_absent ? TAPE__TAKES_ABSENT : 0u));
 }
 
 static int outputs_of(const tape_custom_op *op)

@@ -45,11 +45,11 @@ enum tape__op_flags {
 typedef struct tape__op {
     const char *name;
     const char *family;
-    int level;
-    int kind;  /* enum tape__op_kind in ops/ops.h */
-    int arity; /* of an elementwise op; else 0, and the flags say it */
-    unsigned flags;
-    int ewise; /* the row of elementwise.def, or -1 */
+    uint8_t level;
+    uint8_t kind;  /* enum tape__op_kind in ops/ops.h */
+    uint8_t arity; /* of an elementwise op; else 0, and the flags say it */
+    uint16_t flags;
+    int16_t ewise; /* the row of elementwise.def, or -1 */
     bool (*forward)(tape__call *call);
     void (*vjp)(tape__vjp *vjp);
     bool (*fused)(tape__fused *f); /* adjoint.h; may be NULL */

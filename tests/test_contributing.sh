@@ -27,10 +27,11 @@ add 1 lib/ops/ops.def '^/[*] binary [*]/'
 add 2 lib/kernels/elementwise.def
 add 3 include/tape/ops_elementwise.h '^TAPE_API tape_tensor tape_logical_or'
 add 4 tests/refs.c
+add 5 tests/ewise_refs.def
 
 cmake -S "$copy" -B "$copy/build" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-O0 -DTAPE_AVX512=OFF \
     -DTAPE_BUILD_BENCH=OFF -DTAPE_BUILD_TOOLS=OFF -DTAPE_SLEEF="${TAPE_TEST_SLEEF:-ON}" >/dev/null
-cmake --build "$copy/build" --target test_values test_gradients
-for name in test_values test_gradients; do
+cmake --build "$copy/build" --target test_values test_gradients test_ewise
+for name in test_values test_gradients test_ewise; do
     "$copy/build/tests/$name"
 done

@@ -303,8 +303,10 @@ static tape_tensor compute_mask(tape *t, operands *o, int op, int mask, const ta
     const void *data[2] = {o->node[0]->data, n > 1 ? o->node[1]->data : NULL};
     const int64_t *stride[2] = {o->stride[0], o->stride[1]};
     tape__ewise_mask(t->kernels, tape__threads_of(t), mask, o->node[0]->dtype, o->rank, o->size, y->data, data, stride);
-    if (t->paused == 0)
-        record(t, op, o, NULL, 0, y);
+    if (t->paused == 0 && !record(t, op, o, NULL, 0, y)) {
+        tape__truncate(t, slot);
+        return TAPE_NULL;
+    }
     return (tape_tensor){t->generation, slot, 0};
 }
 

@@ -66,7 +66,7 @@ void tape__ewise_vjp(tape__vjp *vjp);
 /* The VJP of every user-defined op, and what its descriptor says in flags of the table. */
 void tape__custom_vjp(tape__vjp *vjp);
 bool tape__custom_forward(tape__call *call);
-unsigned tape__custom_flags(const tape_custom_op *op);
+uint16_t tape__custom_flags(const tape_custom_op *op);
 
 /* A user's op's own forward-mode rule: ty from tx. False after an error. */
 bool tape__custom_jvp(const tape__vjp *v, const tape_tensor *tx, tape_tensor *ty);
@@ -82,7 +82,7 @@ static inline const char *tape__record_name(const tape__node *y)
 {
     return y->op == TAPE__OP_CUSTOM ? ((const tape_custom_op *)y->u.extra->custom)->name : tape__ops[y->op].name;
 }
-static inline unsigned tape__record_flags(const tape__node *y)
+static inline uint16_t tape__record_flags(const tape__node *y)
 {
     return y->op == TAPE__OP_CUSTOM ? tape__custom_flags(y->u.extra->custom) : tape__ops[y->op].flags;
 }
