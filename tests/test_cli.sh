@@ -77,7 +77,9 @@ touch file
 said 1 'file: exists and is not a directory' "$tape" train --epochs 1 --output file
 # The command that the end suggests can be pasted into a shell, whatever the directory is called.
 "$tape" train --epochs 1 --hidden 4 --output "it's here" >out.txt
-eval "$(sed -n 's/^next  *//p' out.txt)" >predicted.txt || die "the suggested command fails: $(grep '^next' out.txt)"
+suggested=$(sed -n 's/^next  *//p' out.txt)
+if [[ $tape = */emulated/* ]]; then suggested="'$tape' ${suggested#* }"; fi # the program itself does not run here
+eval "$suggested" >predicted.txt || die "the suggested command fails: $(grep '^next' out.txt)"
 if [ -e /dev/full ] && "$tape" --version >/dev/full 2>err.txt; then die "a full standard output went unnoticed"; fi
 # A full disk while saving: one line, and the model that was there is still there.
 cp -r run0 full
