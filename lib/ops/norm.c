@@ -3,11 +3,19 @@
 
 #include <string.h>
 
+#include "adjoint.h"
 #include "check.h"
 #include "kernels/kernels.h"
 #include "kernels/norm.h"
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
+
+static void count_rows(const tape__layout *layout, const tape__norm_attr *attr, int64_t *rows, int64_t *n)
+{
+    *rows = *n = 1;
+    for (int i = 0; i < layout->rank; i++)
+        *(i < layout->rank - attr->trailing ? rows : n) *= layout->size[i];
+}
 
 /* Cut x into rows x n, n being the product of the trailing axes. */
 static bool cut_rows(tape__call *call, const tape__node *x, int64_t *rows, int64_t *n)
@@ -19,9 +27,7 @@ static bool cut_rows(tape__call *call, const tape__node *x, int64_t *rows, int64
     if (attr->trailing < 1 || attr->trailing > layout->rank)
         return tape__error(call->t, TAPE_ERROR_ARGUMENT, "trailing must be from 1 to the rank of %s, got %d",
                            TAPE__LAYOUT_TEXT(layout), attr->trailing);
-    *rows = *n = 1;
-    for (int i = 0; i < layout->rank; i++)
-        *(i < layout->rank - attr->trailing ? rows : n) *= layout->size[i];
+    count_rows(layout, attr, rows, n);
     return true;
 }
 
@@ -133,6 +139,47 @@ static void vjp(tape__vjp *v, bool centred)
     }
     if (attr->biased)
         v->gx[next] = tape__sibling(gx, next);
+}
+
+/* Where the gradient of input i goes, if it is wanted; false after an error. */
+static bool find_target(const tape__fused *f, int i, void **data, bool *accumulate)
+{
+    tape__node *x = tape__wanted(f, i);
+    *data = x ? tape__adjoint_target(f->t, x, accumulate) : NULL;
+    return !x || *data;
+}
+
+/* On memory: into the adjoints, of different tensors. */
+static bool fused(tape__fused *f, bool centred)
+{
+    const tape__norm_attr *attr = f->attr;
+    const tape__node *x = tape__at(f->t, f->in[0]), *statistics = tape__at(f->t, f->slot + 1);
+    const tape__node *w = attr->weighted ? tape__at(f->t, f->in[1]) : NULL;
+    bool fits = tape__is_dense(x->layout) && tape__is_dense(f->g_layout) && (!w || tape__is_dense(w->layout));
+    for (int i = 1; i < f->n_in; i++)
+        fits = fits && f->in[i] != f->in[i - 1] && f->in[i] != f->in[0];
+    if (!fits)
+        return false;
+    tape__norm_vjp_args args = {.x = x->data, .w = w ? w->data : NULL, .g = f->g};
+    count_rows(x->layout, attr, &args.rows, &args.n);
+    args.mean = statistic(statistics, centred, true);
+    args.rstd = statistic(statistics, centred, false);
+    if (!find_target(f, 0, &args.gx, &args.add_gx) || (w && !find_target(f, 1, &args.gw, &args.add_gw)) ||
+        (attr->biased && !find_target(f, 1 + attr->weighted, &args.gb, &args.add_gb)))
+        return false;
+    const struct tape__norm_kernels *kernels = f->t->kernels->norm;
+    (centred ? kernels->layer_norm_vjp : kernels->rms_norm_vjp)[x->dtype](tape__threads_of(f->t), &args);
+    return true;
+}
+
+bool tape__layer_norm_fused(tape__fused *f)
+{
+    return fused(f, true);
+}
+
+bool tape__rms_norm_fused(tape__fused *f)
+{
+    return fused(f, false);
 }
 
 /* The mean over the trailing axes, kept as axes of size 1. */

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "adjoint.h"
 #include "kernels/kernels.h"
 #include "kernels/softmax.h"
 #include "reduce.h"
@@ -61,6 +62,26 @@ static bool backward_forward(tape__call *call, bool logarithm)
     return true;
 }
 
+/* On memory: into x's adjoint, where it may be y's own. */
+static bool fused(tape__fused *f, bool logarithm)
+{
+    tape *t = f->t;
+    const tape__node *y = f->y;
+    tape__node *x = tape__at(t, f->in[0]);
+    if (!tape__is_dense(f->g_layout))
+        return false;
+    const tape__axis_cut at =
+        tape__cut_at(y->layout, tape__axis(*(const int32_t *)f->attr, y->layout->rank ? y->layout->rank : 1));
+    bool accumulate = false;
+    void *gx = f->holder ? tape__adjoint_inherit(t, f->y, x) : NULL;
+    if (!gx && !(gx = tape__adjoint_target(t, x, &accumulate)))
+        return false;
+    const struct tape__softmax_kernels *kernels = t->kernels->softmax;
+    (logarithm ? kernels->log_softmax_vjp : kernels->softmax_vjp)[y->dtype](
+        tape__threads_of(t), (tape__softmax_shape){at.outer, at.n, at.inner}, y->data, f->g, accumulate, gx);
+    return true;
+}
+
 static tape_tensor run(int op, const tape_tensor *inputs, int n_in, int axis)
 {
     int32_t attr = axis;
@@ -83,6 +104,11 @@ bool tape__softmax_forward(tape__call *call)
 void tape__softmax_vjp(tape__vjp *v)
 {
     v->gx[0] = tape__softmax_backward(v->gy[0], v->y[0], *(const int32_t *)v->attr);
+}
+
+bool tape__softmax_fused(tape__fused *f)
+{
+    return fused(f, false);
 }
 
 tape_tensor tape_softmax(tape_tensor x, int axis)
@@ -123,6 +149,11 @@ bool tape__log_softmax_forward(tape__call *call)
 void tape__log_softmax_vjp(tape__vjp *v)
 {
     v->gx[0] = tape__log_softmax_backward(v->gy[0], v->y[0], *(const int32_t *)v->attr);
+}
+
+bool tape__log_softmax_fused(tape__fused *f)
+{
+    return fused(f, true);
 }
 
 tape_tensor tape_log_softmax(tape_tensor x, int axis)
