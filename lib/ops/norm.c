@@ -149,11 +149,12 @@ static bool find_target(const tape__fused *f, int i, void **data, bool *accumula
     return !x || *data;
 }
 
-/* On memory: into the adjoints, of different tensors. */
+/* On memory: into the adjoints, of different tensors; x's may be y's own. */
 static bool fused(tape__fused *f, bool centred)
 {
     const tape__norm_attr *attr = f->attr;
-    const tape__node *x = tape__at(f->t, f->in[0]), *statistics = tape__at(f->t, f->slot + 1);
+    tape__node *x = tape__at(f->t, f->in[0]);
+    const tape__node *statistics = tape__at(f->t, f->slot + 1);
     const tape__node *w = attr->weighted ? tape__at(f->t, f->in[1]) : NULL;
     bool fits = tape__is_dense(x->layout) && tape__is_dense(f->g_layout) && (!w || tape__is_dense(w->layout));
     for (int i = 1; i < f->n_in; i++)
@@ -164,7 +165,8 @@ static bool fused(tape__fused *f, bool centred)
     count_rows(x->layout, attr, &args.rows, &args.n);
     args.mean = statistic(statistics, centred, true);
     args.rstd = statistic(statistics, centred, false);
-    if (!find_target(f, 0, &args.gx, &args.add_gx) || (w && !find_target(f, 1, &args.gw, &args.add_gw)) ||
+    args.gx = f->holder && tape__wanted(f, 0) ? tape__adjoint_inherit(f->t, f->y, x) : NULL;
+    if ((!args.gx && !find_target(f, 0, &args.gx, &args.add_gx)) || (w && !find_target(f, 1, &args.gw, &args.add_gw)) ||
         (attr->biased && !find_target(f, 1 + attr->weighted, &args.gb, &args.add_gb)))
         return false;
     const struct tape__norm_kernels *kernels = f->t->kernels->norm;
