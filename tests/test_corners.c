@@ -2,6 +2,7 @@
 #include <tape/tape.h>
 
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 
 #define D(...) ((const double[]){__VA_ARGS__})
@@ -26,6 +27,122 @@ static tape_status grad(tape_tensor y, tape_tensor cotangent, const tape_tensor 
 {
     return tape_grad(&y, 1, &cotangent, xs, m, &(tape_grad_options){.create_graph = create_graph}, out);
 }
+
+/* ---- loops over axes of every kind ---------------------------------------------------------------------------------
+ */
+
+enum { MOST = 4096, RANK = 6 };
+
+static unsigned drawn;
+
+static int64_t draw(int64_t n)
+{
+    drawn = drawn * 1664525u + 1013904223u;
+    return (int64_t)(drawn >> 8) % n;
+}
+
+/* A tensor of the given sizes, its values in row-major order in `data`; half the time a view whose axes are turned. */
+static tape_tensor operand(int rank, const int64_t *size, double *data, tape_tensor *leaf)
+{
+    tape_shape shape = {rank, {0}}, reversed = {rank, {0}};
+    tape_axes axes = {rank, {0}};
+    int64_t numel = 1;
+    for (int d = 0; d < rank; d++) {
+        shape.size[d] = size[d];
+        reversed.size[rank - 1 - d] = size[d];
+        axes.axis[d] = rank - 1 - d;
+        numel *= size[d];
+    }
+    for (int64_t i = 0; i < numel; i++)
+        data[i] = (double)(draw(19) - 9) / 8;
+    if (draw(2) == 0)
+        return *leaf = tape_param(TAPE_F64, shape, data);
+    double turned[MOST];
+    for (int64_t i = 0; i < numel; i++) {
+        int64_t rest = i, at = 0, step = 1, index[RANK];
+        for (int d = rank - 1; d >= 0; rest /= size[d], d--)
+            index[d] = rest % size[d];
+        for (int d = 0; d < rank; step *= size[d], d++)
+            at += index[d] * step;
+        turned[at] = data[i];
+    }
+    *leaf = tape_param(TAPE_F64, reversed, turned);
+    return tape_permute(*leaf, axes);
+}
+
+/* Where element i of a tensor of `size` lies in one of `own` sizes that stretches to it. */
+static int64_t place(int rank, const int64_t *size, const int64_t *own, int64_t i)
+{
+    int64_t at = 0, step = 1;
+    for (int d = rank - 1; d >= 0; d--) {
+        at += own[d] == 1 ? 0 : i % size[d] * step;
+        step *= own[d];
+        i /= size[d];
+    }
+    return at;
+}
+
+static bool same_handle(tape_tensor x, tape_tensor y)
+{
+    return x.generation == y.generation && x.slot == y.slot && x.flags == y.flags;
+}
+
+/* A leaf's gradient, turned back if the leaf was turned. */
+static void check_gradient(tape_tensor g, bool turned, int rank, const int64_t *size, const double *expected, int64_t n)
+{
+    static double got[MOST];
+    tape_axes axes = {rank, {0}};
+    for (int d = 0; d < rank; d++)
+        axes.axis[d] = rank - 1 - d;
+    ck_assert_int_eq(tape_read(turned ? tape_permute(g, axes) : g, got, n), TAPE_OK);
+    for (int64_t i = 0; i < n; i++)
+        ck_assert_msg(fabs(got[i] - expected[i]) < 1e-11, "gradient %d of %d, first size %d", (int)i, (int)n,
+                      (int)size[0]);
+}
+
+/* A product of two tensors that stretch against each other, and its gradients, against loops over the indices. */
+START_TEST(test_axes_of_every_kind)
+{
+    static const int64_t sizes[] = {1, 1, 2, 3, 17};
+    static double a[MOST], b[MOST], w[MOST], y[MOST], ga[MOST], gb[MOST];
+    drawn = (unsigned)_i;
+    for (int round = 0; round < 60; round++) {
+        int rank = 1 + (int)draw(RANK);
+        int64_t size[RANK], size_a[RANK], size_b[RANK], numel = 1, n_a = 1, n_b = 1;
+        for (int d = 0; d < rank; d++) {
+            size[d] = sizes[draw(5)];
+            size[d] = numel * size[d] > MOST ? 1 : size[d];
+            size_a[d] = draw(3) ? size[d] : 1;
+            size_b[d] = size_a[d] == 1 || draw(2) ? size[d] : 1;
+            numel *= size[d], n_a *= size_a[d], n_b *= size_b[d];
+        }
+        tape_tensor leaf[3], xa = operand(rank, size_a, a, &leaf[0]), xb = operand(rank, size_b, b, &leaf[1]);
+        tape_tensor product = tape_mul(xa, xb), xw = operand(rank, size, w, &leaf[2]);
+        ck_assert_int_eq(tape_backward(tape_sum(tape_mul(product, xw), TAPE_ALL, false)), TAPE_OK);
+        for (int64_t i = 0; i < n_a; i++)
+            ga[i] = 0;
+        for (int64_t i = 0; i < n_b; i++)
+            gb[i] = 0;
+        for (int64_t i = 0; i < numel; i++) {
+            int64_t i_a = place(rank, size, size_a, i), i_b = place(rank, size, size_b, i);
+            y[i] = a[i_a] * b[i_b];
+            ga[i_a] += b[i_b] * w[i];
+            gb[i_b] += a[i_a] * w[i];
+        }
+        static double got[MOST];
+        ck_assert_int_eq(tape_read(product, got, numel), TAPE_OK);
+        for (int64_t i = 0; i < numel; i++)
+            ck_assert_msg(got[i] == y[i], "round %d: element %d of rank %d", round, (int)i, rank);
+        tape_tensor da = tape_gradient(leaf[0]), db = tape_gradient(leaf[1]);
+        const bool turned_a = !same_handle(xa, leaf[0]), turned_b = !same_handle(xb, leaf[1]);
+        check_gradient(da, turned_a, rank, size_a, ga, n_a);
+        check_gradient(db, turned_b, rank, size_b, gb, n_b);
+        tape_reset();
+        for (int k = 0; k < 3; k++)
+            tape_free(leaf[k]);
+    }
+}
+END_TEST
 
 /* ---- what the caller passes ---------------------------------------------------------------------------------- */
 
@@ -287,6 +404,7 @@ static Suite *corners_suite(void)
 {
     Suite *suite = suite_create("corners");
     TCase *tc = tcase_create("corners");
+    tcase_add_loop_test(tc, test_axes_of_every_kind, 0, 20);
     tcase_add_test(tc, test_duplicate_xs);
     tcase_add_test(tc, test_cotangent_stays_the_callers);
     tcase_add_test(tc, test_cotangent_with_strides);

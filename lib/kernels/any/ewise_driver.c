@@ -349,10 +349,14 @@ static bool plan_few(struct few *f, int rank, const int64_t *size, int64_t count
     if (f->n * (int64_t)item < TAPE__UNIT_BYTES)
         return count == 0;
     f->rows = count / f->n;
-    for (int k = 0; k < f->operands; k++)
-        for (int d = f->axis; d > 0; d--)
-            if (size[d - 1] != 1 && f->stride[k][d - 1] != f->stride[k][d] * size[d])
+    for (int k = 0; k < f->operands; k++) {
+        int64_t span = f->stride[k][f->axis] * size[f->axis];
+        for (int d = f->axis - 1; d >= 0; d--) {
+            if (size[d] != 1 && f->stride[k][d] != span)
                 return false;
+            span = size[d] != 1 ? f->stride[k][d] * size[d] : span;
+        }
+    }
     return true;
 }
 
