@@ -247,11 +247,15 @@ bool tape__contribute_sum(tape *t, tape__node *x, const void *data, const tape__
     return args.y;
 }
 
+bool tape__adjoint_is_spare(const tape *t, const tape__adjoint *g)
+{
+    return g->refs == 1 && g->block && g->data == g->block && tape__is_dense(g->layout) && !tape__traces(t);
+}
+
 void *tape__adjoint_inherit(tape *t, tape__node *y, tape__node *x)
 {
     tape__adjoint *g = y->adj.adjoint;
-    if (x->flags & TAPE__HAS_ADJOINT || g->refs != 1 || !g->block || g->data != g->block || tape__traces(t) ||
-        is_large_leaf(x))
+    if (x->flags & TAPE__HAS_ADJOINT || !tape__adjoint_is_spare(t, g) || is_large_leaf(x))
         return NULL;
     y->flags &= (uint8_t)~TAPE__HAS_ADJOINT;
     x->adj.adjoint = g;

@@ -48,6 +48,9 @@ bool tape__contribute_sum(tape *t, tape__node *x, const void *data, const tape__
  * error. */
 void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate);
 
+/* Whether the adjoint of a record that is being visited may be overwritten by whoever reads it last. */
+bool tape__adjoint_is_spare(const tape *t, const tape__adjoint *g);
+
 /* Where a kernel may overwrite y's adjoint, which nobody reads after it, with x's, which x does not have yet: the block
  * goes from y to x. NULL where it is shared, or would have to be copied to its end. Of y's layout and dtype. */
 void *tape__adjoint_inherit(tape *t, tape__node *y, tape__node *x);

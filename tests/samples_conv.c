@@ -131,15 +131,8 @@ static void convolution_reference(const struct geometry *g, int which, const dou
          tape__conv_weight_gradient(x[0], x[1], &(const tape__conv_attr){2, 2, {2, 2}, {1, 0}, {1, 2}, {2, 2}}))
 
 #define CONV_FUNCTIONS(op, label, result, sizes, inputs, n, call)                                                      \
-    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
-    {                                                                                                                  \
-        return call;                                                                                                   \
-    }                                                                                                                  \
-    static void op##_##label##_reference(const double *const *x, double *y)                                            \
-    {                                                                                                                  \
-        const struct geometry g = sizes;                                                                               \
-        convolution_reference(&g, result, x[0], x[1], n > 2 ? x[2] : NULL, y);                                         \
-    }
+    SAMPLE_FUNCTIONS(op, label, call, const struct geometry g = sizes;                                                 \
+                     convolution_reference(&g, result, x[0], x[1], n > 2 ? x[2] : NULL, y))
 CONVOLUTIONS(CONV_FUNCTIONS)
 #define CONV_ENTRY(op, label, result, sizes, inputs, n, call)                                                          \
     {#op, #label, n, inputs, op##_##label, op##_##label##_reference, false, 0},
@@ -247,15 +240,7 @@ static void pool_reference(const struct windows *w, int what, const double *x, d
          tape__mean_spread(x[0], &(const tape__pool_attr){.axes = 1, .adaptive = 1, .out = {3}, .size = {5}}))
 
 #define POOL_FUNCTIONS(op, label, what, sizes, input, call)                                                            \
-    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
-    {                                                                                                                  \
-        return call;                                                                                                   \
-    }                                                                                                                  \
-    static void op##_##label##_reference(const double *const *x, double *y)                                            \
-    {                                                                                                                  \
-        const struct windows w = sizes;                                                                                \
-        pool_reference(&w, what, x[0], y);                                                                             \
-    }
+    SAMPLE_FUNCTIONS(op, label, call, const struct windows w = sizes; pool_reference(&w, what, x[0], y))
 POOLINGS(POOL_FUNCTIONS)
 #define POOL_ENTRY(op, label, what, sizes, input, call)                                                                \
     {#op, #label, 1, {input}, op##_##label, op##_##label##_reference, false, 0},
@@ -376,15 +361,7 @@ static void rope_reference(const double *x, int step, int apart, int offset, dou
           tape_rope(x[0], ROPE_OPTIONS(.interleaved = true, .offset = 5, .base = 100)),                                \
           rope_reference(x[0], 2, 1, 5, 100, y), false)
 
-#define OTHER_FUNCTIONS(op, label, inputs, n, call, expected, flat)                                                    \
-    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
-    {                                                                                                                  \
-        return call;                                                                                                   \
-    }                                                                                                                  \
-    static void op##_##label##_reference(const double *const *x, double *y)                                            \
-    {                                                                                                                  \
-        expected;                                                                                                      \
-    }
+#define OTHER_FUNCTIONS(op, label, inputs, n, call, expected, flat) SAMPLE_FUNCTIONS(op, label, call, expected)
 OTHERS(OTHER_FUNCTIONS)
 #define OTHER_ENTRY(op, label, inputs, n, call, expected, flat)                                                        \
     {#op, #label, n, inputs, op##_##label, op##_##label##_reference, flat, 0},

@@ -151,15 +151,7 @@ static tape_tensor run_ctc_backward(const struct ctc_variant *v, const tape_tens
     SAMPLE(ctc_loss_backward, too_long, CTC_IN_ONE, 3, true, run_ctc_backward(&ctc_too_long, x),                       \
            ctc_backward_reference(&ctc_too_long, x, y))
 
-#define FUNCTIONS(op, label, inputs, n, none, call, expected)                                                          \
-    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
-    {                                                                                                                  \
-        return call;                                                                                                   \
-    }                                                                                                                  \
-    static void op##_##label##_reference(const double *const *x, double *y)                                            \
-    {                                                                                                                  \
-        expected;                                                                                                      \
-    }
+#define FUNCTIONS(op, label, inputs, n, none, call, expected) SAMPLE_FUNCTIONS(op, label, call, expected)
 CTC_LOSSES(FUNCTIONS)
 
 #define ENTRY(op, label, inputs, n, none, call, expected)                                                              \

@@ -138,14 +138,7 @@ static tape_tensor poisson_of_rates(const tape_tensor *x)
 }
 
 #define LOSS_FUNCTIONS(op, label, low, high, from, to, loss, extra, reduction, call)                                   \
-    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
-    {                                                                                                                  \
-        return call;                                                                                                   \
-    }                                                                                                                  \
-    static void op##_##label##_reference(const double *const *x, double *y)                                            \
-    {                                                                                                                  \
-        of_elements(x, loss, extra, TAPE_REDUCE_##reduction, y);                                                       \
-    }
+    SAMPLE_FUNCTIONS(op, label, call, of_elements(x, loss, extra, TAPE_REDUCE_##reduction, y))
 ELEMENT_LOSSES(LOSS_FUNCTIONS)
 
 static tape_tensor bce_weighted(const tape_tensor *x)
@@ -382,15 +375,7 @@ static const struct variant weighted_nll = {TAPE_REDUCE_MEAN, 0, 0, true};
     CLASS(nll, each, IN_PLAIN, 2, false, run_nll(&each, x), of_classes(&each, false, x, y))                            \
     CLASS(nll, weighted, IN_WEIGHTED, 3, false, run_nll(&weighted_nll, x), of_classes(&weighted_nll, false, x, y))
 
-#define CLASS_FUNCTIONS(op, label, inputs, n, none, call, expected)                                                    \
-    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
-    {                                                                                                                  \
-        return call;                                                                                                   \
-    }                                                                                                                  \
-    static void op##_##label##_reference(const double *const *x, double *y)                                            \
-    {                                                                                                                  \
-        expected;                                                                                                      \
-    }
+#define CLASS_FUNCTIONS(op, label, inputs, n, none, call, expected) SAMPLE_FUNCTIONS(op, label, call, expected)
 CLASS_LOSSES(CLASS_FUNCTIONS)
 
 /* Probabilities as targets: a vector, and a matrix with label smoothing and weights. */

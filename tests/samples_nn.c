@@ -86,14 +86,7 @@ static void log_softmax_backward_row(int n, const double *g, const double *logp,
             tape__log_softmax_backward(x[0], x[1], 0))
 
 #define SOFTMAX_FUNCTIONS(op, label, outer, n, inner, rank, sizes, two, row, call)                                     \
-    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
-    {                                                                                                                  \
-        return call;                                                                                                   \
-    }                                                                                                                  \
-    static void op##_##label##_reference(const double *const *x, double *y)                                            \
-    {                                                                                                                  \
-        along(outer, n, inner, x, two, row, y);                                                                        \
-    }
+    SAMPLE_FUNCTIONS(op, label, call, along(outer, n, inner, x, two, row, y))
 SOFTMAXES(SOFTMAX_FUNCTIONS)
 
 /* ---- normalisations ---------------------------------------------------------------------------------------------- */
@@ -251,15 +244,7 @@ static void channels_reference(group_function *group, const double *x, const dou
     }
 #define IN_CHANNELS {SAMPLE_FLOAT, {3, {IMAGES, CHANNELS, PIXELS}}, -2, 2}, IN_CHANNEL, IN_CHANNEL
 
-#define NORM_FUNCTIONS(op, label, inputs, n, call, expected)                                                           \
-    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
-    {                                                                                                                  \
-        return call;                                                                                                   \
-    }                                                                                                                  \
-    static void op##_##label##_reference(const double *const *x, double *y)                                            \
-    {                                                                                                                  \
-        expected;                                                                                                      \
-    }
+#define NORM_FUNCTIONS(op, label, inputs, n, call, expected) SAMPLE_FUNCTIONS(op, label, call, expected)
 NORMS(NORM_FUNCTIONS)
 
 /* ---- the samples ------------------------------------------------------------------------------------------------- */

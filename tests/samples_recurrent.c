@@ -192,15 +192,7 @@ static tape_tensor run_backward(const tape_tensor *x, bool lstm)
     CELL(recurrent_backward, gru, LIST(GATES, SEQUENCE, STATE, FLOAT(2, 3 * H, H), SEQUENCE), 5,                       \
          run_backward(x, false), gru_backward_reference(x, y), true)
 
-#define FUNCTIONS(op, label, inputs, n, call, expected, flat)                                                          \
-    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
-    {                                                                                                                  \
-        return call;                                                                                                   \
-    }                                                                                                                  \
-    static void op##_##label##_reference(const double *const *x, double *y)                                            \
-    {                                                                                                                  \
-        expected;                                                                                                      \
-    }
+#define FUNCTIONS(op, label, inputs, n, call, expected, flat) SAMPLE_FUNCTIONS(op, label, call, expected)
 CELLS(FUNCTIONS)
 #define ENTRY(op, label, inputs, n, call, expected, flat)                                                              \
     {#op, #label, n, inputs, op##_##label, op##_##label##_reference, flat, 0},

@@ -232,15 +232,7 @@ static double lower_median(const double *x, int n)
     REDUCE(argmax, middle_kept, 2u, where_largest, -2, 2, tape_argmax(x[0], TAPE_AXES(1), true))                       \
     REDUCE(argmin, last, 4u, where_smallest, -2, 2, tape_argmin(x[0], TAPE_AXES(-1), false))
 
-#define FUNCTIONS(op, label, mask, fold, low, high, call)                                                              \
-    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
-    {                                                                                                                  \
-        return call;                                                                                                   \
-    }                                                                                                                  \
-    static void op##_##label##_reference(const double *const *x, double *y)                                            \
-    {                                                                                                                  \
-        reduce(x[0], mask, fold, y);                                                                                   \
-    }
+#define FUNCTIONS(op, label, mask, fold, low, high, call) SAMPLE_FUNCTIONS(op, label, call, reduce(x[0], mask, fold, y))
 REDUCTIONS(FUNCTIONS)
 CHOICES(FUNCTIONS)
 POSITIONS(FUNCTIONS)

@@ -99,14 +99,7 @@ static tape_tensor spread(tape_tensor g, tape__interpolate_attr attr)
 enum { interpolate_spreads = false, interpolate_spread_spreads = true };
 
 #define FUNCTIONS(op, label, input, call, ...)                                                                         \
-    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
-    {                                                                                                                  \
-        return call;                                                                                                   \
-    }                                                                                                                  \
-    static void op##_##label##_reference(const double *const *x, double *y)                                            \
-    {                                                                                                                  \
-        reference(&__VA_ARGS__, op##_spreads, x[0], y);                                                                \
-    }
+    SAMPLE_FUNCTIONS(op, label, call, reference(&__VA_ARGS__, op##_spreads, x[0], y))
 SAMPLES(FUNCTIONS)
 #define ENTRY(op, label, input, call, ...) {#op, #label, 1, {input}, op##_##label, op##_##label##_reference, false, 0},
 

@@ -5,7 +5,6 @@
 #include "kernels/any/ewise_driver.h"
 #include "kernels/kernels.h"
 #include "product.h"
-#include "trace.h"
 
 /* ---- activations ------------------------------------------------------------------------------------------------- */
 
@@ -210,8 +209,7 @@ bool tape__linear_fused(tape__fused *f)
 static tape__adjoint *place_of_cotangent(const tape__fused *f)
 {
     tape__adjoint *own = f->holder;
-    if (own && own->refs == 1 && own->block && own->data == own->block && tape__is_dense(own->layout) &&
-        !tape__traces(f->t)) {
+    if (own && tape__adjoint_is_spare(f->t, own)) {
         own->refs++;
         return own;
     }

@@ -42,4 +42,15 @@ extern const struct sample samples_shape[], samples_index[], samples_reduce[], s
     samples_loss[], samples_random[], samples_control[], samples_decompose[], samples_factor[], samples_geometry[],
     samples_conv[], samples_spectral[], samples_ctc[], samples_recurrent[], samples_resample[];
 
+/* A sample's two functions: the op on the inputs x, and the reference, which fills y: a statement. */
+#define SAMPLE_FUNCTIONS(op, label, call, ...)                                                                         \
+    static tape_tensor op##_##label(const tape_tensor *x)                                                              \
+    {                                                                                                                  \
+        return call;                                                                                                   \
+    }                                                                                                                  \
+    static void op##_##label##_reference(const double *const *x, double *y)                                            \
+    {                                                                                                                  \
+        __VA_ARGS__;                                                                                                   \
+    }
+
 #endif
