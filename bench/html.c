@@ -114,22 +114,29 @@ static bool any_finite(const double *values, int n)
     return false;
 }
 
-static void add_products(text *t, const char *phase, const char *title)
+/* Curves of values over the sizes x, both on logarithmic axes. */
+static svg_chart over_sizes(const char *title, const char *x_label, const char *y_label, svg_curve *curves,
+                            const double *x)
 {
-    double n[MOST_SIZES], values[SERIES + 1][MOST_SIZES];
-    svg_curve curves[SERIES + 1];
-    svg_chart chart = {.title = title,
-                       .x_label = "n, of products of n x n matrices",
-                       .y_label = "GFLOP/s",
+    return (svg_chart){.title = title,
+                       .x_label = x_label,
+                       .y_label = y_label,
                        .unit = "",
                        .curve = curves,
                        .scale = 1,
                        .logarithmic = true,
-                       .x = n,
+                       .x = x,
                        .x_stride = 1,
                        .logarithmic_x = true,
                        .tick_values = true,
                        .dots = true};
+}
+
+static void add_products(text *t, const char *phase, const char *title)
+{
+    double n[MOST_SIZES], values[SERIES + 1][MOST_SIZES];
+    svg_curve curves[SERIES + 1];
+    svg_chart chart = over_sizes(title, "n, of products of n x n matrices", "GFLOP/s", curves, n);
     for (int s = 0; s <= SERIES; s++) {
         chart.count = 0;
         for (int size = 8; size <= 2048; size *= 2) {
@@ -164,18 +171,7 @@ static void add_op(text *t, const char *op)
     static const char *const names[] = {"forward", "libtorch", "backward", "libtorch"};
     double n[3], values[4][3];
     svg_curve curves[4];
-    svg_chart chart = {.title = op,
-                       .x_label = "elements",
-                       .y_label = "ns each",
-                       .unit = "",
-                       .curve = curves,
-                       .scale = 1,
-                       .logarithmic = true,
-                       .x = n,
-                       .x_stride = 1,
-                       .logarithmic_x = true,
-                       .tick_values = true,
-                       .dots = true};
+    svg_chart chart = over_sizes(op, "elements", "ns each", curves, n);
     for (int s = 0; s < 4; s++) {
         chart.count = 0;
         for (int i = 0; i < 3; i++) {
