@@ -7,12 +7,12 @@
 #ifndef TAPE__REDUCER_H
 #define TAPE__REDUCER_H
 
+#include "any/reduce_driver.h"
 #include "isa.h"
 #include "unit.h"
 
 enum {
-    BLOCK = 4096,    /* elements of a run */
-    PIECE = 512,     /* elements of a run that are brought together at once: a divisor of BLOCK */
+    BLOCK = TAPE__REDUCE_BLOCK,
     TREE_DEPTH = 44, /* 2^44 blocks */
     STEPS = 64,      /* units that a ladder adds one after the other */
     LEVELS = 6       /* STEPS^LEVELS units */
@@ -24,26 +24,6 @@ enum {
 #else
 #define SHIFTED_EXP_INLINE __attribute__((noinline, unused)) static
 #endif
-
-/* X(name, map, combine, neutral): what each element x becomes, given a constant c of the run, how two are combined, and
-   what changes nothing. */
-#define REDUCERS(X)                                                                                                    \
-    X(sum, x, add, 0)                                                                                                  \
-    X(sum_abs, FOR(abs)(x), add, 0)                                                                                    \
-    X(sum_squares, x *x, add, 0)                                                                                       \
-    X(prod, x, mul, 1)                                                                                                 \
-    X(max, x, max, -INFINITY)                                                                                          \
-    X(min, x, min, INFINITY)                                                                                           \
-    X(max_abs, FOR(abs)(x), max, 0)                                                                                    \
-    X(deviation, (x - c) * (x - c), add, 0)                                                                            \
-    X(sum_exp, FOR(shifted_exp)(x - c), add, 0)
-
-enum {
-#define ROW(name, map, combine, neutral) REDUCER_##name,
-    REDUCERS(ROW)
-#undef ROW
-        REDUCER_COUNT
-};
 
 /* Shared by the files of one instruction set. */
 #define reducers_f32 TAPE__ISA_SYM(tape__reducers_f32)

@@ -24,14 +24,14 @@ typedef struct FOR(lanes) {
 } FOR(lanes);
 
 typedef struct FOR(reducer) {
-    ELEM neutral;
-    /* The next n elements of a block; a multiple of 2 WIDTH unless they are its last. */
-    void (*take)(FOR(lanes) * lanes, int64_t n, const ELEM *x, ELEM c);
+    ELEM neutral, padding;
+    /* The next n elements of a block, a multiple of 2 WIDTH, and unless it is NULL 2 WIDTH at last. */
+    void (*take)(FOR(lanes) * lanes, int64_t n, const ELEM *x, const ELEM *last, ELEM c);
     ELEM (*fold)(const FOR(lanes) * lanes);
     ELEM (*combine)(ELEM a, ELEM b);
 } FOR(reducer);
 
-/* By TAPE__REDUCER_...; reduce.c defines them. */
+/* reduce.c defines them. */
 extern const FOR(reducer) FOR(reducers)[REDUCER_COUNT];
 
 /* A run that lies in memory element by element. */

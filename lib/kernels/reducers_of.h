@@ -40,15 +40,17 @@ static inline ELEM FOR(one_mul)(ELEM a, ELEM b)
     static ELEM FOR(fold_##combine)(const FOR(lanes) * lanes)                                                          \
     {                                                                                                                  \
         ELEM lane[WIDTH];                                                                                              \
-        UNIT u = lanes->even;                                                                                          \
-        PARTWISE(u.part[k] = FOR(combine)(u.part[k], lanes->odd.part[k]);)                                             \
+        VEC part[PARTS];                                                                                               \
+        PARTWISE(part[k] = FOR(combine)(lanes->even.part[k], lanes->odd.part[k]);)                                     \
         for (int half = PARTS / 2; half; half /= 2)                                                                    \
-            for (int part = 0; part < half; part++)                                                                    \
-                u.part[part] = FOR(combine)(u.part[part], u.part[part + half]);                                        \
-        FOR(store)(lane, u.part[0]);                                                                                   \
+            for (int k = 0; k < half; k++)                                                                             \
+                part[k] = FOR(combine)(part[k], part[k + half]);                                                       \
+        FOR(store)(lane, part[0]);                                                                                     \
+        UNROLLED                                                                                                       \
         for (int half = FOR(LANES) / 2; half; half /= 2)                                                               \
-            for (int l = 0; l < half; l++)                                                                             \
-                lane[l] = FOR(one_##combine)(lane[l], lane[l + half]);                                                 \
+            UNROLLED                                                                                                   \
+        for (int l = 0; l < half; l++)                                                                                 \
+            lane[l] = FOR(one_##combine)(lane[l], lane[l + half]);                                                     \
         return lane[0];                                                                                                \
     }
 DEFINE_FOLD(add)
@@ -58,50 +60,52 @@ DEFINE_FOLD(min)
 #undef DEFINE_FOLD
 
 /* The expansion for `sum` in f32, with the units' parts written out:
-     take_sum_f32(lanes, n, x, c): for each 32 elements: even += x[0..15], odd += x[16..31]; then what is left. */
-#define DEFINE_REDUCER(name, map, combine, neutral)                                                                    \
-    TAPE__INLINE VEC FOR(map_##name)(VEC x, VEC c)                                                                     \
+     take_sum_f32(lanes, n, x, last, c): for each 32 elements: even += x[0..15], odd += x[16..31]; the same for last. */
+#define DEFINE_REDUCER(name, map, combine, neutral, padding)                                                           \
+    TAPE__INLINE VEC FOR(join_##name)(VEC a, VEC x, VEC c)                                                             \
     {                                                                                                                  \
         (void)c;                                                                                                       \
-        return map;                                                                                                    \
+        return FOR(combine)(a, map);                                                                                   \
     }                                                                                                                  \
-    TAPE__INLINE UNIT FOR(join_##name)(UNIT a, UNIT x, VEC c)                                                          \
-    {                                                                                                                  \
-        PARTWISE(a.part[k] = FOR(combine)(a.part[k], FOR(map_##name)(x.part[k], c));)                                  \
-        return a;                                                                                                      \
-    }                                                                                                                  \
-    TAPE__INLINE UNIT FOR(join_some_##name)(UNIT a, const ELEM *from, int n, VEC c)                                    \
-    {                                                                                                                  \
-        UNIT x = FOR(unit_load_upto)(from, n);                                                                         \
-        PARTWISE(x.part[k] = FOR(map_##name)(x.part[k], c);)                                                           \
-        x = FOR(unit_keep)(x, n, (ELEM)(neutral));                                                                     \
-        PARTWISE(a.part[k] = FOR(combine)(a.part[k], x.part[k]);)                                                      \
-        return a;                                                                                                      \
-    }                                                                                                                  \
-    static void FOR(take_##name)(FOR(lanes) * lanes, int64_t n, const ELEM *x, ELEM constant)                          \
+    static void FOR(take_##name)(FOR(lanes) * lanes, int64_t n, const ELEM *x, const ELEM *last, ELEM constant)        \
     {                                                                                                                  \
         const VEC c = FOR(splat)(constant);                                                                            \
-        UNIT even = lanes->even, odd = lanes->odd;                                                                     \
-        for (; n >= 2 * WIDTH; n -= 2 * WIDTH, x += 2 * WIDTH) {                                                       \
-            even = FOR(join_##name)(even, FOR(unit_load)(x), c);                                                       \
-            odd = FOR(join_##name)(odd, FOR(unit_load)(x + WIDTH), c);                                                 \
+        FOR(lanes) l = *lanes;                                                                                         \
+        for (;; n = 2 * WIDTH, x = last, last = NULL) {                                                                \
+            for (; n > 0; n -= 2 * WIDTH, x += 2 * WIDTH) {                                                            \
+                PARTWISE(l.even.part[k] = FOR(join_##name)(l.even.part[k], FOR(load)(x + k * FOR(LANES)), c);          \
+                         l.odd.part[k] = FOR(join_##name)(l.odd.part[k], FOR(load)(x + WIDTH + k * FOR(LANES)), c);)   \
+            }                                                                                                          \
+            if (!last)                                                                                                 \
+                break;                                                                                                 \
         }                                                                                                              \
-        if (n > 0)                                                                                                     \
-            even = FOR(join_some_##name)(even, x, n < WIDTH ? (int)n : WIDTH, c);                                      \
-        if (n > WIDTH)                                                                                                 \
-            odd = FOR(join_some_##name)(odd, x + WIDTH, (int)n - WIDTH, c);                                            \
-        lanes->even = even;                                                                                            \
-        lanes->odd = odd;                                                                                              \
+        *lanes = l;                                                                                                    \
     }
 REDUCERS(DEFINE_REDUCER)
 #undef DEFINE_REDUCER
 
 const FOR(reducer) FOR(reducers)[REDUCER_COUNT] = {
-#define ROW(name, map, combine, neutral)                                                                               \
-    [REDUCER_##name] = {(ELEM)(neutral), FOR(take_##name), FOR(fold_##combine), FOR(one_##combine)},
+#define ROW(name, map, combine, neutral, padding)                                                                      \
+    [REDUCER_##name] = {(ELEM)(neutral), (ELEM)(padding), FOR(take_##name), FOR(fold_##combine), FOR(one_##combine)},
     REDUCERS(ROW)
 #undef ROW
 };
+
+/* Any number of elements: the last two units are filled up. A constant that is not finite decides what the real
+   elements become, whatever the padding does. */
+static void FOR(take_all)(const FOR(reducer) * r, FOR(lanes) * lanes, int64_t n, const ELEM *x, ELEM c)
+{
+    const int rest = (int)(n % (2 * WIDTH)), even = rest < WIDTH ? rest : WIDTH, odd = rest - even;
+    if (rest == 0) {
+        r->take(lanes, n, x, NULL, c);
+        return;
+    }
+    const ELEM pad = r->padding == r->padding ? r->padding : c - c == 0 ? c : 0, *end = x + n - rest;
+    UNIT last[2];
+    last[0] = FOR(unit_keep)(FOR(unit_load_upto)(end, even), even, pad);
+    last[1] = FOR(unit_keep)(FOR(unit_load_upto)(end + even, odd), odd, pad);
+    r->take(lanes, n - rest, x, (const ELEM *)last, c);
+}
 
 ELEM FOR(reduce_run)(const FOR(reducer) * r, int64_t n, const ELEM *x, ELEM c)
 {
@@ -109,7 +113,7 @@ ELEM FOR(reduce_run)(const FOR(reducer) * r, int64_t n, const ELEM *x, ELEM c)
     tree.count = 0;
     for (;; n -= BLOCK, x += BLOCK) {
         FOR(lanes) lanes = FOR(no_lanes)(r);
-        r->take(&lanes, n < BLOCK ? n : BLOCK, x, c);
+        FOR(take_all)(r, &lanes, n < BLOCK ? n : BLOCK, x, c);
         ELEM value = r->fold(&lanes);
         if (n <= BLOCK && !tree.count)
             return value;

@@ -58,9 +58,9 @@ enum { NDTR_K_f32 = 4, NDTR_TOP_f32 = 15, NDTR_K_f64 = 5, NDTR_TOP_f64 = 39 };
 
 /* GCC keeps the loop at -O2 otherwise, and its counter costs more than the sum. */
 #if defined(__clang__) || defined(__OPTIMIZE_SIZE__)
-#define EACH_POWER
+#define UNROLLED
 #else
-#define EACH_POWER _Pragma("GCC unroll 24")
+#define UNROLLED _Pragma("GCC unroll 24")
 #endif
 
 #endif
@@ -71,7 +71,7 @@ enum { NDTR_K_f32 = 4, NDTR_TOP_f32 = 15, NDTR_K_f64 = 5, NDTR_TOP_f64 = 39 };
 static inline VEC FOR(polynomial)(VEC x, const FOR(elem) * c, int n)
 {
     VEC y = FOR(splat)(c[n - 1]);
-    EACH_POWER
+    UNROLLED
     for (int i = n - 2; i >= 0; i--)
         y = FOR(fma)(y, x, FOR(splat)(c[i]));
     return y;

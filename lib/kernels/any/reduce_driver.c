@@ -1,0 +1,678 @@
+/* Knows how reductions over any axes walk memory and share the work; it does not know how a run or a few rows of
+   columns are reduced (reducers_of.h, columns_of.h), nor tensors.
+
+   A result is made in one of two ways, chosen by the strides alone. As a run: the elements behind it, in row-major
+   order, go through a small buffer unless they lie side by side. Or as one lane of a tile of columns, where an axis
+   that stays is the one that lies side by side. */
+#include "reduce_driver.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base.h"
+#include "kernels/kernels.h"
+
+enum {
+    UNIT = TAPE__UNIT_BYTES,
+    BLOCK = TAPE__REDUCE_BLOCK,
+    ROWS = TAPE__REDUCE_ROWS,
+    PIECE = 512,        /* elements of a run that are brought together at once: a divisor of BLOCK */
+    TREE_DEPTH = 44,    /* 2^44 blocks */
+    TILE = 8 * UNIT,    /* bytes of columns that are worked on together */
+    TILE_DEPTH = 24,    /* 2^24 times ROWS rows in pairs */
+    ITEM = 1 << 15,     /* elements of one parallel iteration */
+    SEGMENTS = 128,     /* parallel pieces of one long run; pieces are 2^k blocks */
+    TILE_SEGMENTS = 16, /* the same for columns: their partial results are larger */
+    FEW = 8             /* results: with fewer, each is worked on by all threads */
+};
+
+/* How the results of two parts become one: the reducer that two numbers go through as they are. */
+static const struct {
+    int combine;
+    float neutral;
+} reducers[] = {
+#define REDUCER_add REDUCER_sum
+#define REDUCER_mul REDUCER_prod
+#define ROW(name, map, combine, neutral, padding) {REDUCER_##combine, neutral},
+    REDUCERS(ROW)
+#undef ROW
+};
+
+enum { NO_PASS = -1 };
+static const struct {
+    int8_t first, second;
+} passes[] = {
+#define ONE_PASS(name)                                                                                                 \
+    {                                                                                                                  \
+        REDUCER_##name, NO_PASS                                                                                        \
+    }
+    [TAPE__SUM] = ONE_PASS(sum),
+    [TAPE__SUM_ABS] = ONE_PASS(sum_abs),
+    [TAPE__SUM_SQUARES] = ONE_PASS(sum_squares),
+    [TAPE__PROD] = ONE_PASS(prod),
+    [TAPE__MAX] = ONE_PASS(max),
+    [TAPE__MIN] = ONE_PASS(min),
+    [TAPE__MAX_ABS] = ONE_PASS(max_abs),
+    [TAPE__MEAN] = ONE_PASS(sum),
+    [TAPE__VARIANCE] = {REDUCER_sum, REDUCER_deviation},
+    [TAPE__LOGSUMEXP] = {REDUCER_max, REDUCER_sum_exp},
+#undef ONE_PASS
+};
+
+/* One reduction under way. The second pass, if any, is given what finish_first() makes of the result of the first. */
+struct job {
+    const struct tape__reduce_kernel *kernel;
+    const tape__reduce_args *args;
+    const tape__split *split;
+    const char *x;
+    char *y;
+    int64_t size; /* of an element */
+    double divisor;
+    int first, second;
+    int column; /* the axis of the tile, or -1 */
+    int64_t column_size, column_y_stride;
+    int64_t tile; /* columns */
+    int64_t per_item;
+    tape__split outer; /* the kept axes but the column */
+    int64_t outer_y_stride[8];
+};
+
+/* ---- numbers of either dtype ------------------------------------------------------------------------------------- */
+
+/* As many bytes of either. */
+#define NUMBERS(bytes)                                                                                                 \
+    _Alignas(UNIT) char byte[bytes];                                                                                   \
+    float f32[(bytes) / sizeof(float)];                                                                                \
+    double f64[(bytes) / sizeof(double)];
+
+static double get(int64_t size, const void *x)
+{
+    return size == sizeof(float) ? *(const float *)x : *(const double *)x;
+}
+
+static void put(int64_t size, void *x, double value)
+{
+    if (size == sizeof(float))
+        *(float *)x = (float)value;
+    else
+        *(double *)x = value;
+}
+
+/* The result of one operation on numbers of the dtype, rounded to it: for f32 the same as if it had been done in f32.
+ */
+static double narrow(const struct job *j, double value)
+{
+    return j->size == sizeof(float) ? (float)value : value;
+}
+
+static double combine(const struct job *j, int reducer, double a, double b)
+{
+    switch (reducers[reducer].combine) {
+    case REDUCER_add:
+        return narrow(j, a + b);
+    case REDUCER_mul:
+        return narrow(j, a * b);
+    case REDUCER_max:
+        return b > a || b != b ? b : a;
+    default:
+        return b < a || b != b ? b : a;
+    }
+}
+
+/* What the second pass subtracts. */
+static double finish_first(const struct job *j, double value)
+{
+    if (j->args->reduction == TAPE__VARIANCE)
+        return narrow(j, value / narrow(j, (double)j->split->reduced));
+    return value - value == 0 ? value : 0;
+}
+
+static void finish(const struct job *j, double value, double c, char *y)
+{
+    if (j->args->reduction == TAPE__LOGSUMEXP)
+        value = narrow(j, c + j->kernel->log(value));
+    else if (j->args->reduction == TAPE__MEAN || j->args->reduction == TAPE__VARIANCE)
+        value = narrow(j, value / j->divisor);
+    put(j->size, y, j->args->accumulate ? get(j->size, y) + value : value);
+}
+
+/* The results of 2^k parts at part[k], for each bit k of count. */
+struct tree {
+    uint64_t count;
+    double part[TREE_DEPTH];
+};
+
+static void push(struct tree *tree, const struct job *j, int reducer, double value)
+{
+    int k = 0;
+    for (uint64_t c = tree->count++; c & 1; c >>= 1)
+        value = combine(j, reducer, tree->part[k++], value);
+    tree->part[k] = value;
+}
+
+static double result_of(const struct tree *tree, const struct job *j, int reducer)
+{
+    double value = reducers[reducer].neutral;
+    bool any = false;
+    for (int k = 0; tree->count >> k; k++)
+        if (tree->count >> k & 1) {
+            value = any ? combine(j, reducer, tree->part[k], value) : tree->part[k];
+            any = true;
+        }
+    return value;
+}
+
+/* ---- walks ------------------------------------------------------------------------------------------------------- */
+
+/* The offset of element i, in row-major order. */
+static int64_t offset_at(int rank, const int64_t *size, const int64_t *stride, int64_t i)
+{
+    int64_t at = 0;
+    for (int k = rank - 1; k >= 0; k--) {
+        at += i % size[k] * stride[k];
+        i /= size[k];
+    }
+    return at;
+}
+
+/* A walk over the reduced elements of one result. */
+struct cursor {
+    const tape__split *split;
+    int64_t index[8], at;
+};
+
+static struct cursor cursor_at(const tape__split *s, int64_t i)
+{
+    struct cursor c = {.split = s};
+    c.at = offset_at(s->reduced_rank, s->reduced_size, s->reduced_stride, i);
+    for (int k = s->reduced_rank - 1; k >= 0; k--) {
+        c.index[k] = i % s->reduced_size[k];
+        i /= s->reduced_size[k];
+    }
+    return c;
+}
+
+/* n elements along the last axis, at most to its end. */
+static void advance(struct cursor *c, int64_t n)
+{
+    const tape__split *s = c->split;
+    int k = s->reduced_rank - 1;
+    c->index[k] += n;
+    c->at += n * s->reduced_stride[k];
+    while (c->index[k] == s->reduced_size[k] && k > 0) {
+        c->index[k] = 0;
+        c->at -= s->reduced_size[k] * s->reduced_stride[k];
+        k--;
+        c->index[k]++;
+        c->at += s->reduced_stride[k];
+    }
+}
+
+static int64_t at_most(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t pieces(int64_t n, int64_t piece)
+{
+    return n / piece + (n % piece != 0);
+}
+
+/* The smallest 2^k, at least `least`, of which n make no more than `most` pieces. */
+static int64_t piece_of(int64_t n, int64_t least, int64_t most)
+{
+    int64_t piece = least;
+    while (pieces(n, piece) > most)
+        piece *= 2;
+    return piece;
+}
+
+/* ---- runs -------------------------------------------------------------------------------------------------------- */
+
+static void bring_together(char *to, const char *from, int64_t n, int64_t stride, int64_t size)
+{
+    if (stride == 1)
+        memcpy(to, from, (size_t)(n * size));
+    else if (size == sizeof(float))
+        for (int64_t i = 0; i < n; i++)
+            ((float *)to)[i] = ((const float *)from)[i * stride];
+    else
+        for (int64_t i = 0; i < n; i++)
+            ((double *)to)[i] = ((const double *)from)[i * stride];
+}
+
+/* The next *n <= PIECE elements, side by side: where they lie, and then perhaps fewer, or in the buffer. */
+static const void *gather(struct cursor *c, const char *x, int64_t size, int64_t *n, void *buffer)
+{
+    const tape__split *s = c->split;
+    const int last = s->reduced_rank - 1;
+    const int64_t stride = s->reduced_stride[last], pair = 2 * UNIT / size;
+    for (int64_t done = 0, run; done < *n; done += run) {
+        const char *from = x + c->at * size;
+        run = at_most(*n - done, s->reduced_size[last] - c->index[last]);
+        if (stride == 1 && done == 0 && (run == *n || run >= pair)) {
+            *n = run == *n ? run : run / pair * pair;
+            advance(c, *n);
+            return from;
+        }
+        advance(c, run);
+        bring_together((char *)buffer + done * size, from, run, stride, size);
+    }
+    return buffer;
+}
+
+/* Out of line, so that runs that lie side by side do without its frame. */
+__attribute__((noinline)) static double reduce_scattered(const struct job *j, int reducer, const char *x, int64_t begin,
+                                                         int64_t end, double c)
+{
+    const tape__split *s = j->split;
+    const struct tape__reduce_kernel *kernel = j->kernel;
+    struct tree tree = {.count = 0};
+    if (begin >= end)
+        return result_of(&tree, j, reducer);
+    struct cursor cursor = cursor_at(s, begin);
+    while (begin < end) {
+        union {
+            NUMBERS(2 * UNIT)
+        } lanes;
+        kernel->clear(reducer, &lanes);
+        for (int64_t stop = at_most(end, begin + BLOCK); begin < stop;) {
+            union {
+                NUMBERS(PIECE * sizeof(double))
+            } buffer;
+            int64_t n = at_most(PIECE, stop - begin);
+            const void *piece = gather(&cursor, x, j->size, &n, &buffer);
+            kernel->take(reducer, &lanes, n, piece, c);
+            begin += n;
+        }
+        push(&tree, j, reducer, kernel->fold(reducer, &lanes));
+    }
+    return result_of(&tree, j, reducer);
+}
+
+/* Elements [begin, end) of the run that starts at x; begin is a multiple of BLOCK. */
+static double reduce_part(const struct job *j, int reducer, const char *x, int64_t begin, int64_t end, double c)
+{
+    const tape__split *s = j->split;
+    if (s->reduced_rank == 0 || (s->reduced_rank == 1 && s->reduced_stride[0] == 1))
+        return j->kernel->run(reducer, end - begin, x + begin * j->size, c);
+    return reduce_scattered(j, reducer, x, begin, end, c);
+}
+
+/* One long run, its pieces in parallel. */
+struct long_run {
+    const struct job *job;
+    int reducer;
+    const char *x;
+    int64_t piece;
+    double c, part[SEGMENTS];
+};
+
+static void long_run_item(void *arg, int64_t item)
+{
+    struct long_run *l = arg;
+    int64_t begin = item * l->piece, end = at_most(l->job->split->reduced, begin + l->piece);
+    l->part[item] = reduce_part(l->job, l->reducer, l->x, begin, end, l->c);
+}
+
+static double reduce_long_run(const struct tape__parallel *p, const struct job *j, int reducer, const char *x, double c)
+{
+    int64_t n = j->split->reduced;
+    struct long_run l = {.job = j, .reducer = reducer, .x = x, .c = c, .piece = piece_of(n, ITEM, SEGMENTS)};
+    tape__parallel_for(p, pieces(n, l.piece), long_run_item, &l);
+    struct tree tree = {.count = 0};
+    for (int64_t k = 0; k < pieces(n, l.piece); k++)
+        push(&tree, j, reducer, l.part[k]);
+    return result_of(&tree, j, reducer);
+}
+
+/* With p, in parallel pieces. */
+static double reduce_run(const struct tape__parallel *p, const struct job *j, int reducer, const char *x, double c)
+{
+    return p ? reduce_long_run(p, j, reducer, x, c) : reduce_part(j, reducer, x, 0, j->split->reduced, c);
+}
+
+static void reduce_result(const struct tape__parallel *p, const struct job *j, int64_t i)
+{
+    const tape__split *s = j->split;
+    const char *x = j->x + offset_at(s->kept_rank, s->kept_size, s->kept_stride, i) * j->size;
+    double value = reduce_run(p, j, j->first, x, 0), c = 0;
+    if (j->second != NO_PASS) {
+        c = finish_first(j, value);
+        value = reduce_run(p, j, j->second, x, c);
+    }
+    finish(j, value, c, j->y + i * j->size);
+}
+
+static void run_item(void *arg, int64_t item)
+{
+    const struct job *j = arg;
+    int64_t end = at_most(j->split->kept, (item + 1) * j->per_item);
+    for (int64_t i = item * j->per_item; i < end; i++)
+        reduce_result(NULL, j, i);
+}
+
+static void reduce_runs(const struct tape__parallel *p, struct job *j)
+{
+    int64_t kept = j->split->kept, n = j->split->reduced;
+    if (!p || kept >= FEW || n < 2 * ITEM) {
+        j->per_item = n < ITEM ? ITEM / (n > 0 ? n : 1) : 1;
+        tape__parallel_for(p, pieces(kept, j->per_item), run_item, j);
+        return;
+    }
+    for (int64_t i = 0; i < kept; i++)
+        reduce_result(p, j, i);
+}
+
+/* ---- columns ----------------------------------------------------------------------------------------------------- */
+
+/* Partial results of columns. */
+union tile {
+    NUMBERS(TILE)
+};
+
+/* One pass over a tile: the first or the second, whose first row is at x. */
+struct tile_pass {
+    const struct job *job;
+    int reducer, columns;
+    const char *x;
+    const union tile *c;
+    int64_t piece; /* rows of one parallel iteration */
+    union tile *part;
+};
+
+/* As struct tree, of tiles. What does not fit goes into its top one after the other. */
+struct tile_tree {
+    uint64_t count;
+    union tile part[TILE_DEPTH];
+};
+
+static int whole_units(const struct tile_pass *t)
+{
+    const int width = (int)(UNIT / t->job->size);
+    return (t->columns + width - 1) / width * width;
+}
+
+/* To value, which stands after a. */
+static void combine_tiles(const struct tile_pass *t, const union tile *a, union tile *value)
+{
+    union tile sum;
+    t->job->kernel->columns(reducers[t->reducer].combine, &sum, whole_units(t), 2, (const void *[]){a, value}, NULL);
+    memcpy(value, &sum, (size_t)(whole_units(t) * t->job->size));
+}
+
+static void push_tile(struct tile_tree *tree, const struct tile_pass *t, union tile *value)
+{
+    int k = 0;
+    uint64_t c = tree->count++;
+    for (; (c & 1) && k < TILE_DEPTH - 1; c >>= 1)
+        combine_tiles(t, &tree->part[k++], value);
+    if (c && k == TILE_DEPTH - 1)
+        combine_tiles(t, &tree->part[k], value);
+    tree->part[k] = *value;
+}
+
+static void result_tile(const struct tile_tree *tree, const struct tile_pass *t, union tile *value)
+{
+    bool any = false;
+    for (int k = 0; k < TILE_DEPTH; k++) {
+        uint64_t c = tree->count >> k;
+        if (!(k < TILE_DEPTH - 1 ? c & 1 : c))
+            continue;
+        if (any)
+            combine_tiles(t, &tree->part[k], value);
+        else
+            *value = tree->part[k];
+        any = true;
+    }
+}
+
+/* Rows [begin, end); begin is a multiple of ROWS. */
+static void reduce_rows(const struct tile_pass *t, int64_t begin, int64_t end, union tile *value)
+{
+    const struct job *j = t->job;
+    struct tile_tree tree;
+    tree.count = 0;
+    const bool once = end - begin <= ROWS;
+    struct cursor cursor = {.at = 0};
+    if (begin < end)
+        cursor = cursor_at(j->split, begin);
+    do {
+        const void *row[ROWS];
+        int rows = (int)at_most(ROWS, end - begin);
+        for (int k = 0; k < rows; k++) {
+            row[k] = t->x + cursor.at * j->size;
+            advance(&cursor, 1);
+        }
+        j->kernel->columns(t->reducer, value, t->columns, rows, row, t->c);
+        if (once)
+            return;
+        push_tile(&tree, t, value);
+        begin += rows;
+    } while (begin < end);
+    result_tile(&tree, t, value);
+}
+
+static void long_tile_item(void *arg, int64_t item)
+{
+    const struct tile_pass *t = arg;
+    int64_t begin = item * t->piece, end = at_most(t->job->split->reduced, begin + t->piece);
+    reduce_rows(t, begin, end, &t->part[item]);
+}
+
+/* All rows; with p, in parallel pieces. */
+static void run_pass(const struct tape__parallel *p, struct tile_pass *t, union tile *value)
+{
+    int64_t n = t->job->split->reduced;
+    if (!p) {
+        reduce_rows(t, 0, n, value);
+        return;
+    }
+    union tile part[TILE_SEGMENTS];
+    struct tile_tree tree;
+    tree.count = 0;
+    t->piece = piece_of(n, ROWS, TILE_SEGMENTS);
+    t->part = part;
+    tape__parallel_for(p, pieces(n, t->piece), long_tile_item, t);
+    for (int64_t k = 0; k < pieces(n, t->piece); k++)
+        push_tile(&tree, t, &part[k]);
+    result_tile(&tree, t, value);
+}
+
+/* Where tile number `item` starts in x and y. A tile narrower than a unit reaches back over `skip` columns of the one
+   before it where there is one. */
+struct place {
+    const char *x;
+    char *y;
+    int columns, skip;
+};
+
+static struct place place_of(const struct job *j, int64_t item)
+{
+    const int64_t width = UNIT / j->size;
+    int64_t across = pieces(j->column_size, j->tile), outer = item / across;
+    int64_t first = item % across * j->tile, left = j->column_size - first;
+    struct place place = {.columns = (int)at_most(j->tile, left)};
+    if (left < width && first > 0) {
+        place.skip = (int)width - place.columns;
+        place.columns += place.skip;
+        first -= place.skip;
+    }
+    const tape__split *o = &j->outer;
+    place.x = j->x + (first + offset_at(o->kept_rank, o->kept_size, o->kept_stride, outer)) * j->size;
+    first *= j->column_y_stride;
+    place.y = j->y + (first + offset_at(o->kept_rank, o->kept_size, j->outer_y_stride, outer)) * j->size;
+    return place;
+}
+
+/* Moves the last unit of a tile to where its columns follow the ones before. */
+static void straighten(const struct tile_pass *t, union tile *value)
+{
+    const int64_t size = t->job->size, last = t->columns * size - UNIT;
+    if (last > 0)
+        memmove(value->byte + last, value->byte + (last + UNIT - 1) / UNIT * UNIT, UNIT);
+}
+
+#define FINISH_COLUMNS(T)                                                                                              \
+    static void finish_columns_##T(T *y, const T *value, int n, T divisor, bool accumulate)                            \
+    {                                                                                                                  \
+        for (int i = 0; i < n; i++)                                                                                    \
+            y[i] = accumulate ? y[i] + value[i] / divisor : value[i] / divisor;                                        \
+    }
+FINISH_COLUMNS(float)
+FINISH_COLUMNS(double)
+#undef FINISH_COLUMNS
+
+static void finish_tile(const struct job *j, const struct place *place, const union tile *value, const union tile *c)
+{
+    const int skip = place->skip, n = place->columns - skip;
+    const double divisor = j->args->reduction == TAPE__MEAN ? j->divisor : 1;
+    const int64_t step = j->column_y_stride * j->size;
+    char *y = place->y + skip * step;
+    if (c || j->column_y_stride != 1)
+        for (int64_t i = 0, at = skip * j->size; i < n; i++, at += j->size)
+            finish(j, get(j->size, value->byte + at), c ? get(j->size, c->byte + at) : 0, y + i * step);
+    else if (j->size == sizeof(float))
+        finish_columns_float((float *)y, value->f32 + skip, n, (float)divisor, j->args->accumulate);
+    else
+        finish_columns_double((double *)y, value->f64 + skip, n, divisor, j->args->accumulate);
+}
+
+static void reduce_tile(const struct tape__parallel *p, const struct job *j, int64_t number)
+{
+    struct place place = place_of(j, number);
+    union tile value, c;
+    struct tile_pass t = {.job = j, .reducer = j->first, .columns = place.columns, .x = place.x};
+    run_pass(p, &t, &value);
+    if (j->second != NO_PASS) {
+        for (int64_t i = 0; i < whole_units(&t) * j->size; i += j->size)
+            put(j->size, c.byte + i, finish_first(j, get(j->size, value.byte + i)));
+        t.reducer = j->second;
+        t.c = &c;
+        run_pass(p, &t, &value);
+        straighten(&t, &c);
+    }
+    straighten(&t, &value);
+    finish_tile(j, &place, &value, t.c);
+}
+
+static void tile_item(void *arg, int64_t item)
+{
+    const struct job *j = arg;
+    int64_t tiles = j->outer.kept * pieces(j->column_size, j->tile);
+    int64_t end = at_most(tiles, (item + 1) * j->per_item);
+    for (int64_t i = item * j->per_item; i < end; i++)
+        reduce_tile(NULL, j, i);
+}
+
+/* The kept axis along which memory is contiguous while it is not along the reduced ones; -1: take runs. */
+static int column_axis(const tape__split *s)
+{
+    if (s->reduced_rank == 0 || s->reduced_stride[s->reduced_rank - 1] == 1)
+        return -1;
+    for (int k = s->kept_rank - 1; k >= 0; k--)
+        if (s->kept_stride[k] == 1 && s->kept_size[k] >= 8)
+            return k;
+    return -1;
+}
+
+/* Take the column's axis out of the kept ones. */
+static void place_columns(struct job *j)
+{
+    const tape__split *s = j->split;
+    j->outer.kept = 1;
+    int64_t y_stride = 1;
+    for (int k = s->kept_rank - 1; k >= 0; y_stride *= s->kept_size[k--]) {
+        if (k == j->column) {
+            j->column_size = s->kept_size[k];
+            j->column_y_stride = y_stride;
+            continue;
+        }
+        int to = k - (k > j->column);
+        j->outer.kept *= s->kept_size[k];
+        j->outer.kept_size[to] = s->kept_size[k];
+        j->outer.kept_stride[to] = s->kept_stride[k];
+        j->outer_y_stride[to] = y_stride;
+    }
+    j->outer.kept_rank = s->kept_rank - 1;
+}
+
+/* Results do not depend on how wide tiles are, so they may be narrow where there are few. */
+static void reduce_columns(const struct tape__parallel *p, struct job *j)
+{
+    place_columns(j);
+    int64_t n = j->split->reduced;
+    j->tile = TILE / j->size;
+    if (p && j->outer.kept * pieces(j->column_size, j->tile) < FEW)
+        j->tile /= 4;
+    int64_t tiles = j->outer.kept * pieces(j->column_size, j->tile), work = n * at_most(j->column_size, j->tile);
+    if (!p || tiles >= FEW || work < 2 * ITEM) {
+        j->per_item = work < ITEM ? ITEM / (work > 0 ? work : 1) : 1;
+        tape__parallel_for(p, pieces(tiles, j->per_item), tile_item, j);
+        return;
+    }
+    for (int64_t i = 0; i < tiles; i++)
+        reduce_tile(p, j, i);
+}
+
+void tape__reduce_by(const struct tape__reduce_kernel *k, const struct tape__parallel *p, const tape__reduce_args *args)
+{
+    struct job j = {.kernel = k, .args = args, .split = args->split, .x = args->x, .y = args->y};
+    double divisor = (double)args->split->reduced;
+    if (args->reduction == TAPE__VARIANCE)
+        divisor = fmax(0, divisor - args->correction);
+    j.size = (int64_t)tape_dtype_size(k->dtype);
+    j.divisor = narrow(&j, divisor);
+    j.first = passes[args->reduction].first;
+    j.second = passes[args->reduction].second;
+    j.column = column_axis(args->split);
+    if (args->split->kept == 0)
+        return;
+    if (j.column >= 0)
+        reduce_columns(p, &j);
+    else
+        reduce_runs(p, &j);
+}
+
+/* ---- positions --------------------------------------------------------------------------------------------------- */
+
+struct arg_job {
+    const struct tape__reduce_kernel *kernel;
+    bool minimum;
+    int64_t outer, n, inner, per_item, size;
+    const char *x;
+    int64_t *y;
+};
+
+/* Where in a run, or in a column. */
+static int64_t position(const struct arg_job *j, const char *x)
+{
+    if (j->inner == 1) {
+        double value = j->kernel->run(j->minimum ? REDUCER_min : REDUCER_max, j->n, x, 0);
+        return j->kernel->find(x, j->n, value);
+    }
+    int64_t best = 0;
+    double held = get(j->size, x);
+    for (int64_t k = 1; k < j->n; k++) {
+        double value = get(j->size, x + k * j->inner * j->size);
+        if (held == held && (value != value || (j->minimum ? value < held : value > held)))
+            best = k, held = value;
+    }
+    return best;
+}
+
+static void arg_item(void *arg, int64_t item)
+{
+    const struct arg_job *j = arg;
+    int64_t end = at_most(j->outer * j->inner, (item + 1) * j->per_item);
+    for (int64_t i = item * j->per_item; i < end; i++)
+        j->y[i] = position(j, j->x + (i / j->inner * j->n * j->inner + i % j->inner) * j->size);
+}
+
+void tape__arg_by(const struct tape__reduce_kernel *k, const struct tape__parallel *p, bool minimum, int64_t outer,
+                  int64_t n, int64_t inner, const void *x, int64_t *y)
+{
+    struct arg_job j = {k, minimum, outer, n, inner, n < ITEM ? ITEM / n : 1, (int64_t)tape_dtype_size(k->dtype), x, y};
+    if (outer * inner > 0)
+        tape__parallel_for(p, pieces(outer * inner, j.per_item), arg_item, &j);
+}
