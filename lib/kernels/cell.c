@@ -1,15 +1,12 @@
-/* Knows the elementwise part of the LSTM and the GRU cell, forward and backward; it does not know tensors. */
+/* Knows the elementwise part of the LSTM and the GRU cell, forward and backward, on whole vectors; it does not know
+   tensors. */
 #include "cell.h"
 
 #include "isa.h"
-#include "unit.h"
+#include "kernels.h"
+#include "vec.h"
 
-enum { ITEM = 1 << 12 /* states of one parallel iteration */ };
-
-static int64_t rows_per_item(int64_t n)
-{
-    return n > 0 && n < ITEM ? ITEM / n : 1;
-}
+extern const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise);
 
 #define T f32
 #include "cell_of.h"
@@ -17,6 +14,8 @@ static int64_t rows_per_item(int64_t n)
 #define T f64
 #include "cell_of.h"
 #undef T
+
+extern const struct tape__cell_kernels TAPE__ISA_SYM(tape__cell);
 
 const struct tape__cell_kernels TAPE__ISA_SYM(tape__cell) = {
     .lstm = {lstm_f32, lstm_f64},

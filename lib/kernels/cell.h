@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "base.h"
 #include "parallel.h"
 
 /* LSTM: i, f, o = sigmoid, g = tanh; c = f before + i g; h = o tanh(c).
@@ -29,13 +30,31 @@ typedef struct tape__cell_back {
     void *g_before;
 } tape__cell_back;
 
-typedef void tape__cell_step_fn(const struct tape__parallel *p, const tape__cell_step *args);
-typedef void tape__cell_back_fn(const struct tape__parallel *p, const tape__cell_back *args);
-
-/* Indexed by TAPE_F32, TAPE_F64. The same bits for every number of threads. */
-struct tape__cell_kernels {
-    tape__cell_step_fn *lstm[2], *gru[2];
-    tape__cell_back_fn *lstm_back[2], *gru_back[2];
+/* The arrays of a row as a kernel takes them. */
+enum {
+    TAPE__CELL_GATES = 0, /* four */
+    TAPE__CELL_BEFORE = 4,
+    TAPE__CELL_C = 5,
+    TAPE__CELL_HIDDEN = 6,
+    TAPE__CELL_GH = 6, /* two, and so on: backward */
+    TAPE__CELL_GC = 8,
+    TAPE__CELL_G_GATES = 10,
+    TAPE__CELL_G_BEFORE = 14,
+    TAPE__CELL_ARRAYS = 15
 };
+
+/* n elements, whole units. */
+typedef void tape__cell_fn(int64_t n, void *const *array);
+
+/* Indexed by TAPE_F32, TAPE_F64. */
+struct tape__cell_kernels {
+    tape__cell_fn *lstm[2], *gru[2], *lstm_back[2], *gru_back[2];
+};
+
+/* All rows (any/cell_driver.c); the same bits for every number of threads. */
+void tape__cell_forward(const struct tape__cell_kernels *k, bool lstm, tape_dtype dtype, const struct tape__parallel *p,
+                        const tape__cell_step *s);
+void tape__cell_backward(const struct tape__cell_kernels *k, bool lstm, tape_dtype dtype,
+                         const struct tape__parallel *p, const tape__cell_back *s);
 
 #endif

@@ -3,151 +3,95 @@
 #define VEC FOR(vec)
 #define ELEM FOR(elem)
 #define MASK FOR(mask)
-#define UNIT FOR(unit)
-#define WIDTH FOR(WIDTH)
+
+#define EACH_VECTOR for (int64_t j = 0; j < n; j += FOR(LANES))
+#define IN(k) FOR(load)((const ELEM *)array[k] + j)
+#define OUT(k, value) FOR(store)((ELEM *)array[k] + j, value)
+
+/* A whole array through the kernel of a row of formulas. */
+static void FOR(apply)(int ew, int64_t n, void *y, const void *x)
+{
+    TAPE__ISA_SYM(tape__ewise).value[ew][sizeof(ELEM) == sizeof(float) ? TAPE_F32 : TAPE_F64]((size_t)n, y, &x, NULL);
+}
+
+/* The derivative of a sigmoid or a tanh, from its value. */
+static inline VEC FOR(gate_slope)(VEC y)
+{
+    return y * (FOR(splat)(1) - y);
+}
+
+static inline VEC FOR(state_slope)(VEC y)
+{
+    return FOR(splat)(1) - y * y;
+}
 
 /* Local derivative times cotangent, a strong zero where the cotangent is 0. */
-TAPE__INLINE VEC FOR(times)(VEC d, VEC g)
+static inline VEC FOR(times)(VEC d, VEC g)
 {
     return FOR(sel)((MASK)(g == FOR(splat)(0)), FOR(splat)(0), d * g);
 }
 
-/* The sum of two summands at element i, either of which may be missing. */
-TAPE__INLINE UNIT FOR(cotangent)(const void *const *g, int64_t i, int64_t left)
+/* The sum of two summands, either of which may be missing. */
+static inline VEC FOR(cotangent)(void *const *array, int64_t j)
 {
-    if (g[0] && g[1]) {
-        UNIT u = FOR(unit_load_upto)((const ELEM *)g[0] + i, left),
-             v = FOR(unit_load_upto)((const ELEM *)g[1] + i, left);
-        PARTWISE(u.part[k] += v.part[k];)
-        return u;
-    }
-    const ELEM *one = g[0] ? g[0] : g[1];
-    return one ? FOR(unit_load_upto)(one + i, left) : FOR(unit_splat)(0);
+    if (array[0] && array[1])
+        return IN(0) + IN(1);
+    return array[0] ? IN(0) : array[1] ? IN(1) : FOR(splat)(0);
 }
 
-/* ---- LSTM -------------------------------------------------------------------------------------------------------- */
-
-static void FOR(lstm_row)(const tape__cell_step *s, int64_t row)
+static void FOR(lstm)(int64_t n, void *const *array)
 {
-    const int64_t n = s->n;
-    ELEM *gate = (ELEM *)s->gates + row * 4 * n, *c = (ELEM *)s->c + row * n, *h = (ELEM *)s->h + row * n;
-    const ELEM *before = (const ELEM *)s->before + row * n;
-    for (int64_t j = 0; j < n; j += WIDTH) {
-        const int64_t left = n - j;
-        UNIT i = FOR(unit_load_upto)(gate + j, left), f = FOR(unit_load_upto)(gate + n + j, left);
-        UNIT g = FOR(unit_load_upto)(gate + 2 * n + j, left), o = FOR(unit_load_upto)(gate + 3 * n + j, left);
-        UNIT u = FOR(unit_load_upto)(before + j, left);
-        PARTWISE(i.part[k] = FOR(sigmoid)(i.part[k]); f.part[k] = FOR(sigmoid)(f.part[k]);)
-        PARTWISE(g.part[k] = FOR(tanh)(g.part[k]); o.part[k] = FOR(sigmoid)(o.part[k]);)
-        PARTWISE(u.part[k] = f.part[k] * u.part[k] + i.part[k] * g.part[k];)
-        FOR(unit_store_upto)(gate + j, i, left);
-        FOR(unit_store_upto)(gate + n + j, f, left);
-        FOR(unit_store_upto)(gate + 2 * n + j, g, left);
-        FOR(unit_store_upto)(gate + 3 * n + j, o, left);
-        FOR(unit_store_upto)(c + j, u, left);
-        PARTWISE(u.part[k] = o.part[k] * FOR(tanh)(u.part[k]);)
-        FOR(unit_store_upto)(h + j, u, left);
+    void *h = array[TAPE__CELL_HIDDEN];
+    for (int k = 0; k < 4; k++)
+        FOR(apply)(k == 2 ? TAPE__EW_tanh : TAPE__EW_sigmoid, n, array[k], array[k]);
+    EACH_VECTOR OUT(TAPE__CELL_C, IN(1) * IN(TAPE__CELL_BEFORE) + IN(0) * IN(2));
+    FOR(apply)(TAPE__EW_tanh, n, h, array[TAPE__CELL_C]);
+    EACH_VECTOR OUT(TAPE__CELL_HIDDEN, IN(3) * IN(TAPE__CELL_HIDDEN));
+}
+
+static void FOR(lstm_back)(int64_t n, void *const *array)
+{
+    FOR(apply)(TAPE__EW_tanh, n, array[TAPE__CELL_G_GATES + 3], array[TAPE__CELL_C]);
+    EACH_VECTOR
+    {
+        const VEC i = IN(0), f = IN(1), g = IN(2), o = IN(3), before = IN(TAPE__CELL_BEFORE);
+        const VEC t = IN(TAPE__CELL_G_GATES + 3), gh = FOR(cotangent)(array + TAPE__CELL_GH, j);
+        const VEC gc = FOR(cotangent)(array + TAPE__CELL_GC, j) + FOR(times)(o * FOR(state_slope)(t), gh);
+        OUT(TAPE__CELL_G_GATES, FOR(times)(g * FOR(gate_slope)(i), gc));
+        OUT(TAPE__CELL_G_GATES + 1, FOR(times)(before * FOR(gate_slope)(f), gc));
+        OUT(TAPE__CELL_G_GATES + 2, FOR(times)(i * FOR(state_slope)(g), gc));
+        OUT(TAPE__CELL_G_GATES + 3, FOR(times)(t * FOR(gate_slope)(o), gh));
+        OUT(TAPE__CELL_G_BEFORE, FOR(times)(f, gc));
     }
 }
 
-static void FOR(lstm_back_row)(const tape__cell_back *s, int64_t row)
+static void FOR(gru)(int64_t n, void *const *array)
 {
-    const int64_t n = s->n, at = row * n;
-    const ELEM *gate = (const ELEM *)s->gates + 4 * at, *before = (const ELEM *)s->before + at;
-    ELEM *to = (ELEM *)s->g_gates + 4 * at;
-    for (int64_t j = 0; j < n; j += WIDTH) {
-        const int64_t left = n - j;
-        const UNIT i = FOR(unit_load_upto)(gate + j, left), f = FOR(unit_load_upto)(gate + n + j, left);
-        const UNIT g = FOR(unit_load_upto)(gate + 2 * n + j, left), o = FOR(unit_load_upto)(gate + 3 * n + j, left);
-        const UNIT b = FOR(unit_load_upto)(before + j, left), gh = FOR(cotangent)(s->gh, at + j, left);
-        UNIT t = FOR(unit_load_upto)((const ELEM *)s->c + at + j, left), gc = FOR(cotangent)(s->gc, at + j, left), d;
-        const VEC one = FOR(splat)(1);
-        PARTWISE(t.part[k] = FOR(tanh)(t.part[k]);)
-        PARTWISE(gc.part[k] += FOR(times)(o.part[k] * (one - t.part[k] * t.part[k]), gh.part[k]);)
-        PARTWISE(d.part[k] = FOR(times)(t.part[k] * (o.part[k] * (one - o.part[k])), gh.part[k]);)
-        FOR(unit_store_upto)(to + 3 * n + j, d, left);
-        PARTWISE(d.part[k] = FOR(times)(g.part[k] * (i.part[k] * (one - i.part[k])), gc.part[k]);)
-        FOR(unit_store_upto)(to + j, d, left);
-        PARTWISE(d.part[k] = FOR(times)(b.part[k] * (f.part[k] * (one - f.part[k])), gc.part[k]);)
-        FOR(unit_store_upto)(to + n + j, d, left);
-        PARTWISE(d.part[k] = FOR(times)(i.part[k] * (one - g.part[k] * g.part[k]), gc.part[k]);)
-        FOR(unit_store_upto)(to + 2 * n + j, d, left);
-        PARTWISE(d.part[k] = FOR(times)(f.part[k], gc.part[k]);)
-        FOR(unit_store_upto)((ELEM *)s->g_before + at + j, d, left);
+    for (int k = 1; k < 3; k++)
+        FOR(apply)(TAPE__EW_sigmoid, n, array[k], array[k]);
+    EACH_VECTOR OUT(3, IN(3) + IN(1) * IN(0));
+    FOR(apply)(TAPE__EW_tanh, n, array[3], array[3]);
+    EACH_VECTOR OUT(TAPE__CELL_HIDDEN, IN(3) + IN(2) * (IN(TAPE__CELL_BEFORE) - IN(3)));
+}
+
+static void FOR(gru_back)(int64_t n, void *const *array)
+{
+    EACH_VECTOR
+    {
+        const VEC q = IN(0), r = IN(1), z = IN(2), m = IN(3), gh = FOR(cotangent)(array + TAPE__CELL_GH, j);
+        const VEC gm = FOR(times)((FOR(splat)(1) - z) * FOR(state_slope)(m), gh);
+        const VEC gz = FOR(times)((IN(TAPE__CELL_BEFORE) - m) * FOR(gate_slope)(z), gh);
+        OUT(TAPE__CELL_G_GATES, FOR(times)(r, gm));
+        OUT(TAPE__CELL_G_GATES + 1, FOR(times)(q * FOR(gate_slope)(r), gm));
+        OUT(TAPE__CELL_G_GATES + 2, gz);
+        OUT(TAPE__CELL_G_GATES + 3, gm);
+        OUT(TAPE__CELL_G_BEFORE, FOR(times)(z, gh));
     }
 }
 
-/* ---- GRU --------------------------------------------------------------------------------------------------------- */
-
-static void FOR(gru_row)(const tape__cell_step *s, int64_t row)
-{
-    const int64_t n = s->n;
-    ELEM *gate = (ELEM *)s->gates + row * 4 * n, *h = (ELEM *)s->h + row * n;
-    const ELEM *before = (const ELEM *)s->before + row * n;
-    for (int64_t j = 0; j < n; j += WIDTH) {
-        const int64_t left = n - j;
-        const UNIT q = FOR(unit_load_upto)(gate + j, left), b = FOR(unit_load_upto)(before + j, left);
-        UNIT r = FOR(unit_load_upto)(gate + n + j, left), z = FOR(unit_load_upto)(gate + 2 * n + j, left);
-        UNIT m = FOR(unit_load_upto)(gate + 3 * n + j, left);
-        PARTWISE(r.part[k] = FOR(sigmoid)(r.part[k]); z.part[k] = FOR(sigmoid)(z.part[k]);)
-        PARTWISE(m.part[k] = FOR(tanh)(m.part[k] + r.part[k] * q.part[k]);)
-        FOR(unit_store_upto)(gate + n + j, r, left);
-        FOR(unit_store_upto)(gate + 2 * n + j, z, left);
-        FOR(unit_store_upto)(gate + 3 * n + j, m, left);
-        PARTWISE(m.part[k] += z.part[k] * (b.part[k] - m.part[k]);)
-        FOR(unit_store_upto)(h + j, m, left);
-    }
-}
-
-static void FOR(gru_back_row)(const tape__cell_back *s, int64_t row)
-{
-    const int64_t n = s->n, at = row * n;
-    const ELEM *gate = (const ELEM *)s->gates + 4 * at, *before = (const ELEM *)s->before + at;
-    ELEM *to = (ELEM *)s->g_gates + 4 * at;
-    for (int64_t j = 0; j < n; j += WIDTH) {
-        const int64_t left = n - j;
-        const UNIT q = FOR(unit_load_upto)(gate + j, left), r = FOR(unit_load_upto)(gate + n + j, left);
-        const UNIT z = FOR(unit_load_upto)(gate + 2 * n + j, left), m = FOR(unit_load_upto)(gate + 3 * n + j, left);
-        const UNIT b = FOR(unit_load_upto)(before + j, left), gh = FOR(cotangent)(s->gh, at + j, left);
-        const VEC one = FOR(splat)(1);
-        UNIT gm, d;
-        PARTWISE(gm.part[k] = FOR(times)((one - z.part[k]) * (one - m.part[k] * m.part[k]), gh.part[k]);)
-        FOR(unit_store_upto)(to + 3 * n + j, gm, left);
-        PARTWISE(d.part[k] = FOR(times)(r.part[k], gm.part[k]);)
-        FOR(unit_store_upto)(to + j, d, left);
-        PARTWISE(d.part[k] = FOR(times)(q.part[k] * (r.part[k] * (one - r.part[k])), gm.part[k]);)
-        FOR(unit_store_upto)(to + n + j, d, left);
-        PARTWISE(d.part[k] = FOR(times)((b.part[k] - m.part[k]) * (z.part[k] * (one - z.part[k])), gh.part[k]);)
-        FOR(unit_store_upto)(to + 2 * n + j, d, left);
-        PARTWISE(d.part[k] = FOR(times)(z.part[k], gh.part[k]);)
-        FOR(unit_store_upto)((ELEM *)s->g_before + at + j, d, left);
-    }
-}
-
-/* ---- sharing the work -------------------------------------------------------------------------------------------- */
-
-#define SPREAD(name, args_type)                                                                                        \
-    static void FOR(name##_item)(void *arg, int64_t item)                                                              \
-    {                                                                                                                  \
-        const args_type *s = arg;                                                                                      \
-        const int64_t each = rows_per_item(s->n), end = (item + 1) * each < s->rows ? (item + 1) * each : s->rows;     \
-        for (int64_t row = item * each; row < end; row++)                                                              \
-            FOR(name##_row)(s, row);                                                                                   \
-    }                                                                                                                  \
-    static void FOR(name)(const struct tape__parallel *p, const args_type *args)                                       \
-    {                                                                                                                  \
-        args_type s = *args;                                                                                           \
-        const int64_t each = rows_per_item(s.n);                                                                       \
-        tape__parallel_for(p, (s.rows + each - 1) / each, FOR(name##_item), &s);                                       \
-    }
-SPREAD(lstm, tape__cell_step)
-SPREAD(lstm_back, tape__cell_back)
-SPREAD(gru, tape__cell_step)
-SPREAD(gru_back, tape__cell_back)
-
-#undef SPREAD
+#undef EACH_VECTOR
+#undef IN
+#undef OUT
 #undef VEC
 #undef ELEM
 #undef MASK
-#undef UNIT
-#undef WIDTH

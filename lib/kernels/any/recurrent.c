@@ -190,7 +190,7 @@ void tape__recurrent_run(const struct tape__kernels *kernels, const tape__recurr
                                       .before = r->lstm ? c : h,
                                       .c = r->lstm ? at(r, r->cells, t * states) : NULL,
                                       .h = at(r, r->y, t * states)};
-        (r->lstm ? kernels->cell->lstm : kernels->cell->gru)[r->dtype](p, &step);
+        tape__cell_forward(kernels->cell, r->lstm, r->dtype, p, &step);
     }
 }
 
@@ -231,7 +231,7 @@ void tape__recurrent_return(const struct tape__kernels *kernels, const tape__rec
     }
     for (int64_t t = r->steps - 1; t >= 0; t--) {
         const tape__cell_back step = step_back(r, back, t);
-        (r->lstm ? kernels->cell->lstm_back : kernels->cell->gru_back)[r->dtype](p, &step);
+        tape__cell_backward(kernels->cell, r->lstm, r->dtype, p, &step);
         for (int i = 0; i < parts; i++) {
             of_g[i].a.data = at(r, step.g_gates, part[i].column);
             tape__gemm_run(kernels->gemm, &of_g[i], rest, p);
