@@ -347,7 +347,8 @@ static struct variant draw_variant(void)
 /* ---- tests ---------------------------------------------------------------------------------------------------------
  */
 
-/* Every pair of sizes around the edges of tiles, with whatever layouts come. */
+/* Every pair of sizes around the edges of tiles, with whatever layouts come. Few rows and sums of one term have ways of
+   their own. */
 START_TEST(tile_edges)
 {
     static const int64_t sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 24, 31, 33, 40, 65};
@@ -355,9 +356,13 @@ START_TEST(tile_edges)
     enum { SIZES = sizeof sizes / sizeof *sizes, KS = sizeof ks / sizeof *ks };
     for (int i = 0; i < SIZES; i++)
         for (int j = 0; j < SIZES; j++) {
-            struct shape s = {sizes[i], sizes[j], ks[draw(KS)], {1, 1}};
-            struct variant v = draw_variant();
-            check(&s, &v);
+            const int one = (int)draw(KS);
+            for (int k = 0; k < KS; k++) {
+                struct shape s = {sizes[i], sizes[j], ks[k], {1, 1}};
+                struct variant v = draw_variant();
+                if (k == one || s.m <= 2 || s.k == 1)
+                    check(&s, &v);
+            }
         }
 }
 END_TEST

@@ -22,24 +22,41 @@ typedef void tile_function(const struct tile *t, const char *a, const char *b, c
 
 /* The shapes of tiles, vectors by rows: as many accumulators as registers allow, and enough (8) to hide the latency of
    FMA. tile_rows: the most rows by log2 of the vectors. */
-enum { MAX_ROWS = 8, MAX_VECS = 8, LOG2_VECS = 4 };
-#define LOG2(vecs) ((vecs) == 8 ? 3 : (vecs) / 2)
+enum { MAX_ROWS = 8, FULL_ROWS = 6, MAX_VECS = 8 };
+#define LOG2(vecs) __builtin_ctz((unsigned)(vecs))
 #define TILES_1(X) X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8)
 #define TILES_2(X) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(2, 5) X(2, 6)
 #define TILES_4(X) X(4, 1) X(4, 2) X(4, 3)
-#define TILES_8(X) X(8, 1)
-static const int tile_rows[LOG2_VECS] = {8, 6, 3, 1};
+static const int tile_rows[] = {8, FULL_ROWS, 3};
 
 /* Products of few rows: columns of B that are transposed at once (as many sums as hide the latency of FMA), and the
    sums of long rows that lie in cache. */
 enum {
     DOT_GROUPS = 8,
     DOT_ROWS = TAPE__GEMM_DOT_ROWS,
+    DOT_FEW = 2,
+    OUTER_ROWS = 4,
     STREAM_ROWS = 3,
     STREAM_STEPS = 4,
     STREAM_BYTES = 2048,
     STREAM_FROM = 1024
 };
+
+/* The vectors of the next tile where `left` columns are left, after one of `vecs` or at most so many. What is left for
+   the last one is either more than a vector, so that its last vector can overlap the one before, or all of it is less.
+ */
+static int vectors_of(int64_t left, int64_t vecs, int lanes)
+{
+    while (vecs > 1 && ((vecs - 1) * lanes >= left || (left > vecs * lanes && left < (vecs + 1) * lanes)))
+        vecs /= 2;
+    return vecs == 1 && left > lanes && left < 2 * lanes ? 2 : (int)vecs;
+}
+
+/* Whether nothing is packed and A and B have one step each. */
+static bool lies_plainly(const tape__gemm_block *g)
+{
+    return !g->a_packed && !g->b_packed && !g->a_steps && !g->b_steps && !g->b_apart && !g->c_apart;
+}
 
 #define T f32
 #include "gemm_type.h"
@@ -53,6 +70,6 @@ enum {
 #undef T
 
 const struct tape__gemm_kernels TAPE__ISA_SYM(tape__gemm) = {{
-    {.rows = 6, .lanes = LANES_f32, .block = block_f32, .pack = pack_sliver_f32},
-    {.rows = 6, .lanes = LANES_f64, .block = block_f64, .pack = pack_sliver_f64},
+    {.rows = FULL_ROWS, .lanes = LANES_f32, .block = block_f32, .pack = pack_sliver_f32},
+    {.rows = FULL_ROWS, .lanes = LANES_f64, .block = block_f64, .pack = pack_sliver_f64},
 }};

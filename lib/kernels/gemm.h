@@ -58,7 +58,7 @@ static inline int64_t tape__gemm_sliver(int64_t left, int64_t rows)
    latency of FMA. */
 static inline int64_t tape__gemm_width(const tape__gemm_type *type, int64_t m)
 {
-    return type->lanes * (m == 1 ? 8 : m <= 3 ? 4 : 2);
+    return type->lanes * (m <= 3 ? 4 : 2);
 }
 
 /* The columns of the next sliver of B where `left` are left: not less than a vector at the end, if there are as many.

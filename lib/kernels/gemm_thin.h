@@ -1,5 +1,5 @@
-/* Knows products of few rows by a B that is read once, for one dtype, T: columns of B that are contiguous along k, and
-   long rows of B. Expanded by gemm.c, after gemm_type.h. */
+/* Knows products of few rows or of one term, for one dtype, T, by a B that is read once: columns of B that are
+   contiguous along k, long rows of B, and rows without more ado. Expanded by gemm.c, after gemm_type.h. */
 
 /* Adds the first `count` lanes to what is there and stores them. */
 static __attribute__((noinline)) void FOR(store_sums)(char *c, const char *add, const FOR(pack) * x, int64_t count)
@@ -55,21 +55,28 @@ TAPE__INLINE void FOR(dot_step)(struct FOR(dots) * d, int groups, const int rows
     d->b += squares * PACK_BYTES;
 }
 
-/* What is left of k fills no square. */
-static void FOR(dot_rest)(struct FOR(dots) * d, int groups, int rows, int rest)
+/* What is left of k fills no square: the last square of longer columns, of which the first elements have had their
+   turn, or short columns, element by element. */
+static void FOR(dot_rest)(struct FOR(dots) * d, int groups, int rows, int rest, bool is_long)
 {
     enum { LANES = FOR(pack_lanes) };
-    for (int q = 0; q < rest; q++)
-        for (int h = 0; h < groups; h++) {
-            FOR(pack) y;
-            for (int i = 0; i < LANES; i++)
-                memcpy((char *)&y + i * FOR(size), d->b + h * d->group + d->from[i] + q * FOR(size), FOR(size));
+    const int done = is_long ? LANES - rest : 0;
+    for (int h = 0; h < groups; h++) {
+        FOR(pack) y[LANES];
+        const char *b = d->b + h * d->group - done * FOR(size);
+        if (is_long)
+            FOR(transpose)(b, d->from, y);
+        else
+            for (int q = 0; q < rest; q++)
+                for (int i = 0; i < LANES; i++)
+                    memcpy((char *)&y[q] + i * FOR(size), b + d->from[i] + q * FOR(size), FOR(size));
+        for (int q = 0; q < rest; q++)
             for (int i = 0; i < rows; i++) {
                 FOR(elem) e;
                 memcpy(&e, d->a + i * d->a_row + q * FOR(size), sizeof e);
-                d->sum[i][h] = FOR(pack_mul_add)(FOR(pack_splat)(e), y, d->sum[i][h]);
+                d->sum[i][h] = FOR(pack_mul_add)(FOR(pack_splat)(e), y[done + q], d->sum[i][h]);
             }
-        }
+    }
 }
 
 /* Columns j to j + columns: whole vectors, or less than one: then lanes beyond read the last column. */
@@ -78,28 +85,67 @@ TAPE__INLINE void FOR(dot_columns)(const tape__gemm_block *g, const char *a, int
 {
     enum { LANES = FOR(pack_lanes) };
     const int groups = (int)((columns + LANES - 1) / LANES);
-    struct FOR(dots) d; /* zeroed as far as it is used: rows are short more often than not */
+    struct FOR(dots) d;
     d.a = a;
     d.b = g->b + j * g->b_col;
     d.a_row = a_row;
     d.group = LANES * g->b_col;
     EACH (i, rows)
-        for (int h = 0; h < groups; h++)
+        EACH (h, DOT_GROUPS)
             d.sum[i][h] = FOR(pack_splat)(0);
-    int64_t left = g->k;
-    for (int i = 0; i < LANES; i++)
-        d.from[i] = (i < columns ? i : columns - 1) * g->b_col;
-    for (; left >= 2 * LANES; left -= 2 * LANES)
-        FOR(dot_step)(&d, groups, rows, 2);
-    if (left >= LANES) {
-        FOR(dot_step)(&d, groups, rows, 1);
-        left -= LANES;
+    int64_t left = g->k, from = 0;
+    EACH (i, LANES) {
+        d.from[i] = from;
+        from += i + 1 < columns ? g->b_col : 0;
     }
+    for (; rows == 1 && left >= 2 * LANES; left -= 2 * LANES)
+        FOR(dot_step)(&d, groups, rows, 2);
+    for (; left >= LANES; left -= LANES)
+        FOR(dot_step)(&d, groups, rows, 1);
     if (left > 0)
-        FOR(dot_rest)(&d, groups, rows, (int)left);
+        FOR(dot_rest)(&d, groups, rows, (int)left, g->k >= LANES);
     for (int i = 0; i < rows; i++)
         FOR(store_sums)
     (g->c + i * g->c_row + j * FOR(size), g->add ? g->add + i * g->add_row + j * FOR(size) : NULL, d.sum[i], columns);
+}
+
+/* One or two columns: their products with a row are not worth a square. All lanes are the same. */
+TAPE__INLINE void FOR(dot_few)(const tape__gemm_block *g, const char *a, char *c, const char *add, const int columns)
+{
+    enum { STEPS = 4 };
+    const char *b = g->b;
+    const int64_t col = g->b_col;
+    FOR(pack) x[DOT_FEW];
+    EACH (j, columns)
+        x[j] = FOR(pack_splat)(0);
+#define STEP(q)                                                                                                        \
+    do {                                                                                                               \
+        FOR(elem) e, y[DOT_FEW];                                                                                       \
+        memcpy(&e, a + (q)*FOR(size), sizeof e);                                                                       \
+        EACH (j, columns) {                                                                                            \
+            memcpy(&y[j], b + j * col + (q)*FOR(size), sizeof e);                                                      \
+            x[j] = FOR(pack_mul_add)(FOR(pack_splat)(e), FOR(pack_splat)(y[j]), x[j]);                                 \
+        }                                                                                                              \
+    } while (0)
+    int64_t left = g->k;
+    for (; left >= STEPS; left -= STEPS) {
+        EACH (q, STEPS)
+            STEP(q);
+        a += STEPS * FOR(size);
+        b += STEPS * FOR(size);
+    }
+    for (int q = 0; q < left; q++)
+        STEP(q);
+#undef STEP
+    EACH (j, columns) {
+        FOR(elem) sum, y;
+        memcpy(&sum, &x[j], sizeof sum);
+        if (add) {
+            memcpy(&y, add + j * FOR(size), sizeof y);
+            sum = y + sum;
+        }
+        memcpy(c + j * FOR(size), &sum, sizeof sum);
+    }
 }
 
 static void FOR(dot_block)(const tape__gemm_block *g)
@@ -112,7 +158,14 @@ static void FOR(dot_block)(const tape__gemm_block *g)
             memcpy(&dense[i][p], g->a + i * g->a_row + p * g->a_k, FOR(size));
     const char *a = copies ? (const char *)dense : g->a;
     const int64_t a_row = copies ? (int64_t)sizeof dense[0] : g->a_row;
-    for (int64_t j = 0, columns; j < g->n; j += columns) {
+    for (int64_t i = 0; g->n <= DOT_FEW && i < g->m; i++) {
+        const char *add = g->add ? g->add + i * g->add_row : NULL;
+        if (g->n == 1)
+            FOR(dot_few)(g, a + i * a_row, g->c + i * g->c_row, add, 1);
+        else
+            FOR(dot_few)(g, a + i * a_row, g->c + i * g->c_row, add, 2);
+    }
+    for (int64_t j = g->n <= DOT_FEW ? g->n : 0, columns; j < g->n; j += columns) {
         const int64_t left = g->n - j;
         columns = left >= MOST ? MOST : left >= LANES ? left / LANES * LANES : left;
         if (g->m == 1)
@@ -198,20 +251,138 @@ static int64_t FOR(stream_block)(const tape__gemm_block *g)
     return whole;
 }
 
+#define AT(j) ((j) > 0 && (j) == vecs - 1 ? last : (j) * (int)sizeof(FOR(vec)))
+#define LOAD(from) (part ? FOR(load_part)(from, (int)last) : FOR(load)(from))
+
+/* c = add + x for `rows` rows of `vecs` vectors, the last of which starts at byte `last`, or of a part of one vector,
+   of `last` columns. */
+TAPE__INLINE void FOR(give)(const tape__gemm_block *g, FOR(vec) (*x)[MAX_VECS], char *c, const char *add, int64_t last,
+                            const int rows, const int vecs, const bool part)
+{
+    const int64_t c_row = g->c_row, add_row = g->add_row;
+    if (add)
+        EACH (i, rows)
+            EACH (j, vecs)
+                x[i][j] = LOAD(add + i * add_row + AT(j)) + x[i][j];
+    EACH (i, rows)
+        EACH (j, vecs)
+            if (part)
+                FOR(store_part)(c + i * c_row, x[i][j], (int)last);
+            else
+                FOR(store)(c + i * c_row + AT(j), x[i][j]);
+}
+
+/* The only row's columns from byte `at` on, as many as give() says. */
+TAPE__INLINE void FOR(row)(const tape__gemm_block *g, int64_t at, int64_t last, const int vecs, const bool part)
+{
+    const int64_t a_k = g->a_k, b_k = g->b_k;
+    const char *a = g->a, *b = g->b + at;
+    FOR(vec) x[1][MAX_VECS];
+    EACH (j, vecs)
+        x[0][j] = FOR(splat)(0);
+    for (int64_t p = g->k; p > 0; p--) {
+        FOR(elem) s;
+        memcpy(&s, a, sizeof s);
+        EACH (j, vecs)
+            x[0][j] = MUL_ADD(FOR(splat)(s), LOAD(b + AT(j)), x[0][j]);
+        a += a_k;
+        b += b_k;
+    }
+    FOR(give)(g, x, g->c + at, g->add ? g->add + at : NULL, last, 1, vecs, part);
+}
+
+/* The same columns of all rows, `rows` at once, where k is 1. */
+TAPE__INLINE void FOR(outer)(const tape__gemm_block *g, int64_t at, int64_t last, const int rows, const int vecs,
+                             const bool part)
+{
+    const int64_t a_row = g->a_row, c_row = g->c_row, add_row = g->add_row;
+    const char *a = g->a, *add = g->add ? g->add + at : NULL;
+    char *c = g->c + at;
+    FOR(vec) x[OUTER_ROWS][MAX_VECS], y[MAX_VECS];
+    EACH (j, vecs)
+        y[j] = LOAD(g->b + at + AT(j));
+#define ROWS(rows)                                                                                                     \
+    EACH (i, rows) {                                                                                                   \
+        FOR(elem) s;                                                                                                   \
+        memcpy(&s, a + i * a_row, sizeof s);                                                                           \
+        EACH (j, vecs)                                                                                                 \
+            x[i][j] = MUL_ADD(FOR(splat)(s), y[j], FOR(splat)(0));                                                     \
+    }                                                                                                                  \
+    FOR(give)(g, x, c, add, last, rows, vecs, part);                                                                   \
+    a += (rows)*a_row;                                                                                                 \
+    c += (rows)*c_row;                                                                                                 \
+    add = add ? add + (rows)*add_row : NULL
+    int64_t left = g->m;
+    for (; rows > 1 && left >= rows; left -= rows) {
+        ROWS(rows);
+    }
+    for (; left > 0; left--) {
+        ROWS(1);
+    }
+#undef ROWS
+}
+#undef AT
+#undef LOAD
+
+typedef void FOR(thin_function)(const tape__gemm_block *g, int64_t at, int64_t last);
+#define DEFINE(name, ...)                                                                                              \
+    static void FOR(name)(const tape__gemm_block *g, int64_t at, int64_t last)                                         \
+    {                                                                                                                  \
+        __VA_ARGS__;                                                                                                   \
+    }
+DEFINE(row_1, FOR(row)(g, at, last, 1, false))
+DEFINE(row_2, FOR(row)(g, at, last, 2, false))
+DEFINE(row_4, FOR(row)(g, at, last, 4, false))
+DEFINE(row_8, FOR(row)(g, at, last, 8, false))
+DEFINE(row_part, FOR(row)(g, at, last, 1, true))
+DEFINE(outer_1, FOR(outer)(g, at, last, OUTER_ROWS, 1, false))
+DEFINE(outer_2, FOR(outer)(g, at, last, OUTER_ROWS / 2, 2, false))
+DEFINE(outer_4, FOR(outer)(g, at, last, 1, 4, false))
+DEFINE(outer_part, FOR(outer)(g, at, last, 1, 1, true))
+#undef DEFINE
+
+/* By log2 of the vectors. */
+static FOR(thin_function) *const FOR(rows)[] = {FOR(row_1), FOR(row_2), FOR(row_4), FOR(row_8)};
+static FOR(thin_function) *const FOR(outers)[] = {FOR(outer_1), FOR(outer_2), FOR(outer_4)};
+
+/* Few rows, or a k of 1: how many columns are done, the first ones. */
+static int64_t FOR(thin_block)(const tape__gemm_block *g)
+{
+    enum { LANES = FOR(LANES) };
+    const bool outer = g->k == 1;
+    FOR(thin_function) *const *whole = outer ? FOR(outers) : FOR(rows);
+    const int64_t done = !outer && g->n * FOR(size) >= STREAM_FROM ? FOR(stream_block)(g) : 0;
+    int64_t left = g->n - done;
+    if (g->m > 1 && !outer)
+        return done;
+    if (left < LANES) {
+        if (left > 0)
+            (outer ? FOR(outer_part) : FOR(row_part))(g, done * FOR(size), left);
+        return g->n;
+    }
+    for (int64_t wide, vecs = outer ? 4 : MAX_VECS; left > 0; left -= wide) {
+        vecs = vectors_of(left, vecs, LANES);
+        wide = left < vecs * LANES ? left : vecs * LANES;
+        whole[LOG2(vecs)](g, (g->n - left) * FOR(size), wide * FOR(size) - (int64_t)sizeof(FOR(vec)));
+    }
+    return g->n;
+}
+
 static void FOR(block)(const tape__gemm_block *g)
 {
+    if (!g->b_packed && g->b_col != FOR(size)) {
+        FOR(dot_block)(g);
+        return;
+    }
+    const int64_t done = (g->m <= STREAM_ROWS || g->k == 1) && lies_plainly(g) ? FOR(thin_block)(g) : 0;
+    if (done == g->n)
+        return;
     struct tile t = {.g = g, .a_k = g->a_k, .b_k = g->b_k};
     t.a_steps = g->a_steps ? (const char *)g->a_steps : (const char *)&t.a_k;
     t.b_steps = g->b_steps ? (const char *)g->b_steps : (const char *)&t.b_k;
     t.a_next = g->a_steps ? (int64_t)sizeof *g->a_steps : 0;
     t.b_next = g->b_steps ? (int64_t)sizeof *g->b_steps : 0;
-    if (!g->b_packed && g->b_col != FOR(size)) {
-        FOR(dot_block)(g);
-        return;
-    }
     if (!g->b_packed) {
-        const bool streams = g->m <= STREAM_ROWS && g->n * FOR(size) >= STREAM_FROM && !g->a_steps && !g->b_steps;
-        const int64_t done = streams ? FOR(stream_block)(g) : 0;
         FOR(columns)(g, &t, g->b + done * FOR(size), done, g->n - done);
         return;
     }

@@ -2,6 +2,12 @@
 
 enum { FOR(size) = sizeof(FOR(elem)), FOR(pack_lanes) = PACK_BYTES / FOR(size) };
 
+static __attribute__((noinline)) void FOR(store_parts)(char *c, int64_t c_row, const FOR(vec) * x, int rows, int tail)
+{
+    for (int i = 0; i < rows; i++)
+        FOR(store_part)(c + i * c_row, x[i], tail);
+}
+
 /* rows x vecs vectors of C. The last vector of a row starts some bytes into it (t->b_last, t->c_last), which may
    overlap the one before. With `part` there is one vector, of t->tail columns. */
 TAPE__INLINE void FOR(tile)(const struct tile *t, const char *a, const char *b, char *c, const char *add,
@@ -42,12 +48,16 @@ TAPE__INLINE void FOR(tile)(const struct tile *t, const char *a, const char *b, 
         EACH (i, rows)
             EACH (j, vecs)
                 x[i][j] = LOAD(add + i * add_row + AT(j, c_last)) + x[i][j];
+    if (part) {
+        FOR(vec) column[MAX_ROWS];
+        EACH (i, rows)
+            column[i] = x[i][0];
+        FOR(store_parts)(c, c_row, column, rows, tail);
+        return;
+    }
     EACH (i, rows)
         EACH (j, vecs)
-            if (part)
-                FOR(store_part)(c + i * c_row, x[i][j], tail);
-            else
-                FOR(store)(c + i * c_row + AT(j, c_last), x[i][j]);
+            FOR(store)(c + i * c_row + AT(j, c_last), x[i][j]);
 #undef AT
 #undef LOAD
 }
@@ -63,7 +73,6 @@ TAPE__INLINE void FOR(tile)(const struct tile *t, const char *a, const char *b, 
 TILES_1(WHOLE)
 TILES_2(WHOLE)
 TILES_4(WHOLE)
-TILES_8(WHOLE)
 TILES_1(PART)
 #undef DEFINE
 #undef WHOLE
@@ -71,8 +80,8 @@ TILES_1(PART)
 
 #define WHOLE(vecs, rows) FOR(tile_##vecs##_##rows),
 #define PART(vecs, rows) FOR(tile_part_##rows),
-static tile_function *const FOR(tiles)[LOG2_VECS][MAX_ROWS + 1] = {
-    {NULL, TILES_1(WHOLE)}, {NULL, TILES_2(WHOLE)}, {NULL, TILES_4(WHOLE)}, {NULL, TILES_8(WHOLE)}};
+static tile_function *const FOR(tiles)[][MAX_ROWS + 1] = {
+    {NULL, TILES_1(WHOLE)}, {NULL, TILES_2(WHOLE)}, {NULL, TILES_4(WHOLE)}};
 static tile_function *const FOR(part_tiles)[MAX_ROWS + 1] = {NULL, TILES_1(PART)};
 #undef WHOLE
 #undef PART
@@ -95,18 +104,14 @@ static void FOR(panel)(const tape__gemm_block *g, struct tile *t, int vecs, cons
     }
 }
 
-/* A row of tiles. What is left for the last one is either more than a vector, so that its last vector can overlap the
-   one before, or all of it is less. */
+/* A row of tiles. */
 static void FOR(columns)(const tape__gemm_block *g, struct tile *t, const char *b, int64_t j, int64_t columns)
 {
     enum { LANES = FOR(LANES) };
     int vecs = (int)(g->width / LANES);
     t->tail = columns < LANES ? (int)columns : 0;
     for (int64_t left = columns, wide; left > 0; left -= wide) {
-        while (vecs > 1 && ((vecs - 1) * LANES >= left || (left > vecs * LANES && left < (vecs + 1) * LANES)))
-            vecs /= 2;
-        if (vecs == 1 && left > LANES && left < 2 * LANES)
-            vecs = 2;
+        vecs = vectors_of(left, vecs, LANES);
         wide = left < vecs * LANES ? left : vecs * LANES;
         t->c_last = wide * FOR(size) - (int64_t)sizeof(FOR(vec));
         t->b_last = t->c_last;
@@ -129,10 +134,9 @@ static void FOR(pack_plain)(char *out, int64_t width, int64_t first, int64_t las
             memcpy(out + (p * width + i) * FOR(size), in + i * in_i + p * in_k, FOR(size));
 }
 
-/* Unit stride along the sliver: rows are copied. */
-static void FOR(pack_rows)(char *out, int64_t width, int64_t k, const char *in, int64_t in_k)
+TAPE__INLINE void FOR(copy_rows)(char *out, int64_t k, const char *in, int64_t in_k, const int64_t row)
 {
-    const int64_t row = width * FOR(size), whole = row / PACK_BYTES * PACK_BYTES;
+    const int64_t whole = row / PACK_BYTES * PACK_BYTES;
     for (int64_t p = 0; p < k; p++) {
         int64_t at = 0;
         for (; at < whole; at += PACK_BYTES)
@@ -150,6 +154,19 @@ static void FOR(pack_rows)(char *out, int64_t width, int64_t k, const char *in, 
         out += row;
         in += in_k;
     }
+}
+
+/* Unit stride along the sliver: rows are copied; those of full slivers without asking how long they are. */
+static void FOR(pack_rows)(char *out, int64_t width, int64_t k, const char *in, int64_t in_k)
+{
+    enum { FULL_A = FULL_ROWS * FOR(size), FULL_B = 2 * (int)sizeof(FOR(vec)) };
+    const int64_t row = width * FOR(size);
+    if (row == FULL_B)
+        FOR(copy_rows)(out, k, in, in_k, FULL_B);
+    else if (row == FULL_A)
+        FOR(copy_rows)(out, k, in, in_k, FULL_A);
+    else
+        FOR(copy_rows)(out, k, in, in_k, row);
 }
 
 /* Unit stride along k: squares are transposed, the last columns first, because a vector may write beyond the end of its
