@@ -21,6 +21,7 @@ static double x[ROOM], g[ROOM], w[ROOM], b[ROOM], before[ROOM];
 static float x_f32[ROOM], g_f32[ROOM], w_f32[ROOM], b_f32[ROOM], before_f32[ROOM];
 static long double expected[ROOM], expected_w[ROOM], expected_b[ROOM];
 static double y[ROOM], gx[ROOM], gw[ROOM], gb[ROOM], mean[ROOM], rstd[ROOM], kept[ROOM];
+static _Alignas(64) char work[1 << 20];
 
 static void fill(double *a, float *a_f32, uint64_t counter, double scale)
 {
@@ -231,7 +232,8 @@ END_TEST
 
 /* ---- normalisation ----------------------------------------------------------------------------------------------- */
 
-static const int64_t norms[][2] = {{1, 1}, {3, 10}, {200, 33}, {5, 1024}, {1, 5000}, {300, 16}, {0, 7}, {4, 0}};
+static const int64_t norms[][2] = {{1, 1},    {3, 10},   {200, 33}, {5, 1024}, {1, 5000},
+                                   {300, 16}, {1100, 9}, {0, 7},    {4, 0}};
 enum { NORMS = sizeof norms / sizeof *norms };
 static const double eps = 1e-3;
 
@@ -308,6 +310,8 @@ static void run_norm_vjp(const struct tape__kernels *k, const struct tape__paral
     args.w = !c->affine ? NULL : c->f64 ? (void *)w : (void *)w_f32;
     args.g = c->f64 ? (void *)g : (void *)g_f32;
     args.add_gx = args.add_gw = args.add_gb = add;
+    args.work = work;
+    ck_assert_uint_le(tape__norm_work(c->rows, c->n, c->f64 ? 8 : 4), sizeof work);
     memcpy(gx, in_place ? args.g : c->f64 ? (void *)before : (void *)before_f32, bytes);
     memcpy(gw, c->f64 ? (void *)before : (void *)before_f32, bytes);
     memcpy(gb, c->f64 ? (void *)before : (void *)before_f32, bytes);
@@ -400,6 +404,71 @@ START_TEST(test_norm_far_from_zero)
 }
 END_TEST
 
+/* ---- large results ----------------------------------------------------------------------------------------------- */
+
+enum { LARGE_N = 1024, LARGE_ROWS = TAPE__PAST_CACHE_BYTES / 4 / LARGE_N + 1, PIECE_ROWS = 100 };
+
+struct large {
+    const struct tape__kernels *k;
+    const float *x, *g;
+    float *mean, *rstd;
+};
+
+static void large_norm(const struct large *l, int64_t row, int64_t rows, float *out)
+{
+    const int64_t at = row * LARGE_N;
+    l->k->norm->layer_norm[TAPE_F32](
+        tape__pool(), &(tape__norm_args){rows, LARGE_N, eps, l->x + at, NULL, NULL, out, l->mean + row, l->rstd + row});
+}
+
+static void large_norm_vjp(const struct large *l, int64_t row, int64_t rows, float *out)
+{
+    const int64_t at = row * LARGE_N;
+    l->k->norm->layer_norm_vjp[TAPE_F32](tape__pool(), &(tape__norm_vjp_args){.rows = rows,
+                                                                              .n = LARGE_N,
+                                                                              .x = l->x + at,
+                                                                              .g = l->g + at,
+                                                                              .mean = l->mean + row,
+                                                                              .rstd = l->rstd + row,
+                                                                              .gx = out});
+}
+
+static void large_softmax_vjp(const struct large *l, int64_t row, int64_t rows, float *out)
+{
+    const int64_t at = row * LARGE_N;
+    l->k->softmax->softmax_vjp[TAPE_F32](tape__pool(), (tape__softmax_shape){rows, LARGE_N, 1}, l->x + at, l->g + at,
+                                         false, out);
+}
+
+/* What goes past the caches has the bits that the same rows have a few at a time. */
+START_TEST(test_large_results)
+{
+    static void (*const run[])(const struct large *, int64_t, int64_t, float *) = {large_norm, large_norm_vjp,
+                                                                                   large_softmax_vjp};
+    const int64_t n = (int64_t)LARGE_ROWS * LARGE_N;
+    const size_t bytes = (size_t)n * sizeof(float);
+    float *data[4], statistics[2][LARGE_ROWS];
+    for (int i = 0; i < 4; i++) {
+        data[i] = aligned_alloc(64, bytes);
+        ck_assert_ptr_nonnull(data[i]);
+        tape__fill_uniform(NULL, (tape__random_key){7, (uint64_t)i}, TAPE_F32, n, data[i]);
+    }
+    ck_assert_int_eq(tape__pool_start(2), 0);
+    struct large l = {NULL, data[0], data[1], statistics[0], statistics[1]};
+    for (int i = 0; (l.k = tape__kernels_available(i)); i++)
+        for (size_t r = 0; r < sizeof run / sizeof *run; r++) {
+            for (int64_t row = 0; row < LARGE_ROWS; row += PIECE_ROWS)
+                run[r](&l, row, LARGE_ROWS - row < PIECE_ROWS ? LARGE_ROWS - row : PIECE_ROWS, data[2] + row * LARGE_N);
+            memset(data[3], 0xff, bytes);
+            run[r](&l, 0, LARGE_ROWS, data[3]);
+            ck_assert_msg(!memcmp(data[2], data[3], bytes), "%s, function %d", l.k->isa, (int)r);
+        }
+    ck_assert_int_eq(tape__pool_stop(), 0);
+    for (int i = 0; i < 4; i++)
+        free(data[i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("softmax");
@@ -412,6 +481,7 @@ int main(void)
     tcase_add_loop_test(all, test_norm_values_and_gradients, 0, 8 * NORMS);
     tcase_add_test(all, test_norm_threads_and_instruction_sets);
     tcase_add_test(all, test_norm_far_from_zero);
+    tcase_add_test(all, test_large_results);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -43,6 +43,9 @@ enum tape__ewm {
    it. Pointers need the alignment of one element. */
 enum { TAPE__UNIT_BYTES = 64, TAPE__EWISE_INPUTS = 3 };
 
+/* A result of so many bytes is too large to be found in a cache again. */
+enum { TAPE__PAST_CACHE_BYTES = 8 << 20 };
+
 /* y[i] = value of the row. x has one entry an input; p the row's parameters, and may be NULL where it has none.
    y may be one of the inputs, exactly. */
 typedef void tape__ewise_value_fn(size_t n, void *y, const void *const *x, const double *p);
@@ -55,8 +58,8 @@ typedef void tape__ewise_derivative_fn(size_t n, void *gx, const void *g, const 
 /* mask[i] = 0 or 1, one byte an element. */
 typedef void tape__ewise_mask_fn(size_t n, unsigned char *mask, const void *const *x);
 
-/* Copies whole units to a result that is too large to be found in a cache again: its memory need not be read before it
-   is written. `to` lies on a boundary of a unit. */
+/* Copies whole units to a large result: its memory need not be read before it is written. `to` lies on a boundary of a
+   unit. No bytes: what was copied so becomes visible. */
 typedef void tape__past_cache_fn(void *to, const void *from, size_t bytes);
 
 /* Indexed by row, input, dtype (TAPE_F32, TAPE_F64). NULL where the row is composed: call them by

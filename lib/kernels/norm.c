@@ -6,7 +6,8 @@
 
 enum {
     ITEM = 1 << 14, /* elements of one parallel iteration */
-    TILE = 8        /* units of columns that are worked on together */
+    TILE = 8,       /* units of columns that are folded together */
+    FEW_ROWS = 4    /* rows whose gradients are worked on together */
 };
 
 static int64_t rows_per_item(int64_t n)

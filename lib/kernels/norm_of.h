@@ -10,6 +10,7 @@
 typedef struct FOR(norm_job) {
     const tape__norm_args *args;
     bool centred;
+    enum giving giving;
     int64_t per_item;
 } FOR(norm_job);
 
@@ -21,8 +22,10 @@ static void FOR(norm_row)(const FOR(norm_job) * j, int64_t row)
     ELEM m = j->centred ? FOR(reduce_run)(&FOR(reducers)[REDUCER_sum], a->n, x, 0) / count : 0;
     ELEM square = FOR(reduce_run)(&FOR(reducers)[REDUCER_deviation], a->n, x, m) / count;
     const VEC mean = FOR(splat)(m), rstd = FOR(rsqrt)(FOR(splat)(square + (ELEM)a->eps));
+    const int64_t next = row + 1 < a->rows ? a->n : 0;
     for (int64_t i = 0; i < a->n; i += WIDTH) {
         int64_t left = a->n - i;
+        __builtin_prefetch(x + next + i);
         UNIT u = FOR(unit_load_upto)(x + i, left);
         PARTWISE(u.part[k] = (u.part[k] - mean) * rstd;)
         if (w) {
@@ -33,7 +36,7 @@ static void FOR(norm_row)(const FOR(norm_job) * j, int64_t row)
             UNIT v = FOR(unit_load_upto)(b + i, left);
             PARTWISE(u.part[k] += v.part[k];)
         }
-        FOR(unit_store_upto)(y + i, u, left);
+        FOR(unit_give)(y + i, u, left, j->giving);
     }
     if (j->centred)
         ((ELEM *)a->mean)[row] = m;
@@ -46,11 +49,13 @@ static void FOR(norm_item)(void *arg, int64_t item)
     int64_t end = (item + 1) * j->per_item < j->args->rows ? (item + 1) * j->per_item : j->args->rows;
     for (int64_t row = item * j->per_item; row < end; row++)
         FOR(norm_row)(j, row);
+    end_giving(j->giving);
 }
 
 static void FOR(norm)(const struct tape__parallel *p, const tape__norm_args *args, bool centred)
 {
-    FOR(norm_job) j = {args, centred, rows_per_item(args->n)};
+    const enum giving giving = FOR(giving_of)(args->y, args->rows, args->n, false, args->y == args->x);
+    FOR(norm_job) j = {args, centred, giving, rows_per_item(args->n)};
     tape__parallel_for(p, (args->rows + j.per_item - 1) / j.per_item, FOR(norm_item), &j);
 }
 
@@ -64,144 +69,189 @@ static void FOR(rms_norm)(const struct tape__parallel *p, const tape__norm_args 
     FOR(norm)(p, args, false);
 }
 
-/* ---- gradient of x ----------------------------------------------------------------------------------------------- */
+/* ---- backward ---------------------------------------------------------------------------------------------------- */
 
-/* One row of the backward pass: h is the normalised x, a is g w. */
+/* A row on the way back: h is the normalised x, a is g w. */
 typedef struct FOR(norm_back) {
     int64_t n;
     const ELEM *x, *g, *w;
-    VEC mean, rstd;
+    ELEM *gx; /* NULL where it is not wanted */
+    VEC mean, rstd, mean_a, mean_ah;
 } FOR(norm_back);
 
-static FOR(norm_back) FOR(back_of)(const tape__norm_vjp_args *v, int64_t row)
+TAPE__INLINE UNIT FOR(h_term)(const FOR(norm_back) * b, int64_t i, int64_t left)
 {
-    FOR(norm_back)
-    b = {.n = v->n, .x = (const ELEM *)v->x + row * v->n, .g = (const ELEM *)v->g + row * v->n, .w = v->w};
-    b.mean = FOR(splat)(v->mean ? ((const ELEM *)v->mean)[row] : 0);
-    b.rstd = FOR(splat)(((const ELEM *)v->rstd)[row]);
-    return b;
-}
-
-TAPE__INLINE UNIT FOR(h_term)(const void *source, int64_t i, int64_t left)
-{
-    const FOR(norm_back) *b = source;
     UNIT u = FOR(unit_load_upto)(b->x + i, left);
     PARTWISE(u.part[k] = (u.part[k] - b->mean) * b->rstd;)
     return u;
 }
 
-TAPE__INLINE UNIT FOR(a_term)(const void *source, int64_t i, int64_t left)
+TAPE__INLINE UNIT FOR(a_term)(const FOR(norm_back) * b, UNIT g, int64_t i, int64_t left)
 {
-    const FOR(norm_back) *b = source;
-    UNIT u = FOR(unit_load_upto)(b->g + i, left);
     if (b->w) {
         UNIT v = FOR(unit_load_upto)(b->w + i, left);
-        PARTWISE(u.part[k] *= v.part[k];)
+        PARTWISE(g.part[k] *= v.part[k];)
     }
-    return u;
+    return g;
 }
 
-TAPE__INLINE UNIT FOR(ah_term)(const void *source, int64_t i, int64_t left)
+TAPE__INLINE void FOR(add_terms)(const FOR(norm_back) * b, int64_t i, int64_t left, UNIT *sum_a, UNIT *sum_ah)
 {
-    UNIT u = FOR(a_term)(source, i, left), h = FOR(h_term)(source, i, left);
-    PARTWISE(u.part[k] *= h.part[k];)
-    return u;
+    const UNIT a = FOR(a_term)(b, FOR(unit_load_upto)(b->g + i, left), i, left), h = FOR(h_term)(b, i, left);
+    PARTWISE(sum_a->part[k] += a.part[k]; sum_ah->part[k] += a.part[k] * h.part[k];)
 }
 
-/* gx = rstd (a - mean(a) - h mean(a h)), without mean(a) for rms_norm. */
-static void FOR(norm_gx_row)(const tape__norm_vjp_args *v, int64_t row)
+/* The means of a, which rms_norm has none of, and of a h, in one pass and in the order of reducer.h. */
+static void FOR(take_means)(FOR(norm_back) * b, bool centred)
 {
-    const FOR(norm_back) b = FOR(back_of)(v, row);
-    ELEM *gx = (ELEM *)v->gx + row * v->n, count = (ELEM)v->n;
-    const VEC mean_a = FOR(splat)(v->mean ? FOR(sum_terms)(v->n, FOR(a_term), &b) / count : 0);
-    const VEC mean_ah = FOR(splat)(FOR(sum_terms)(v->n, FOR(ah_term), &b) / count);
+    const FOR(reducer) *sum = &FOR(reducers)[REDUCER_sum];
+    const int64_t n = b->n;
+    FOR(tree) tree_a, tree_ah;
+    tree_a.count = tree_ah.count = 0;
+    for (int64_t i = 0; i < n;) {
+        UNIT even_a = FOR(unit_splat)(0), odd_a = even_a, even_ah = even_a, odd_ah = even_a;
+        for (int64_t stop = n - i < BLOCK ? n : i + BLOCK; i < stop; i += 2 * WIDTH) {
+            FOR(add_terms)(b, i, n - i, &even_a, &even_ah);
+            if (i + WIDTH < stop)
+                FOR(add_terms)(b, i + WIDTH, n - i - WIDTH, &odd_a, &odd_ah);
+        }
+        FOR(tree_push)(&tree_a, sum, sum->fold(&(FOR(lanes)){even_a, odd_a}));
+        FOR(tree_push)(&tree_ah, sum, sum->fold(&(FOR(lanes)){even_ah, odd_ah}));
+    }
+    b->mean_a = FOR(splat)(centred ? FOR(tree_result)(&tree_a, sum) / (ELEM)n : 0);
+    b->mean_ah = FOR(splat)(FOR(tree_result)(&tree_ah, sum) / (ELEM)n);
+}
+
+static void FOR(read_row)(const tape__norm_vjp_args *v, int64_t row, FOR(norm_back) * b)
+{
+    const int64_t at = row * v->n;
+    *b = (FOR(norm_back)){.n = v->n, .x = (const ELEM *)v->x + at, .g = (const ELEM *)v->g + at, .w = v->w};
+    b->mean = FOR(splat)(v->mean ? ((const ELEM *)v->mean)[row] : 0);
+    b->rstd = FOR(splat)(((const ELEM *)v->rstd)[row]);
+    if (v->gx) {
+        b->gx = (ELEM *)v->gx + at;
+        FOR(take_means)(b, v->mean);
+    }
+}
+
+/* gx = rstd (a - mean(a) - h mean(a h)). */
+TAPE__INLINE void FOR(give_gx)(const FOR(norm_back) * b, UNIT g, UNIT h, int64_t i, enum giving giving)
+{
+    UNIT u = FOR(a_term)(b, g, i, b->n - i);
+    PARTWISE(u.part[k] = b->rstd * ((u.part[k] - b->mean_a) - h.part[k] * b->mean_ah);)
+    FOR(unit_give)(b->gx + i, u, b->n - i, giving);
+}
+
+/* Memory works on the next row meanwhile: the passes over a row are too short for it to see that one coming. */
+static void FOR(row_back)(const tape__norm_vjp_args *v, int64_t row, enum giving giving)
+{
+    FOR(norm_back) b;
+    FOR(read_row)(v, row, &b);
+    const int64_t next = row + 1 < v->rows ? v->n : 0;
     for (int64_t i = 0; i < v->n; i += WIDTH) {
-        int64_t left = v->n - i;
-        UNIT u = FOR(a_term)(&b, i, left), h = FOR(h_term)(&b, i, left);
-        PARTWISE(u.part[k] = b.rstd * ((u.part[k] - mean_a) - h.part[k] * mean_ah);)
-        if (v->add_gx) {
-            h = FOR(unit_load_upto)(gx + i, left);
-            PARTWISE(u.part[k] += h.part[k];)
-        }
-        FOR(unit_store_upto)(gx + i, u, left);
+        __builtin_prefetch(b.x + next + i);
+        __builtin_prefetch(b.g + next + i);
+        FOR(give_gx)(&b, FOR(unit_load_upto)(b.g + i, v->n - i), FOR(h_term)(&b, i, v->n - i), i, giving);
     }
 }
 
-static void FOR(norm_gx_item)(void *arg, int64_t item)
+static int64_t FOR(padded)(int64_t n)
 {
-    const tape__norm_vjp_args *v = arg;
-    int64_t count = rows_per_item(v->n), end = (item + 1) * count < v->rows ? (item + 1) * count : v->rows;
-    for (int64_t row = item * count; row < end; row++)
-        FOR(norm_gx_row)(v, row);
+    return (n + WIDTH - 1) / WIDTH * WIDTH;
 }
 
-/* ---- gradients of w and b ---------------------------------------------------------------------------------------- */
-
-typedef struct FOR(norm_tile) {
-    FOR(ladder) gw[TILE], gb[TILE];
-} FOR(norm_tile);
-
-/* Rows [row, row + rows), at most STEPS, of `columns` columns from `first` on; a unit's sums stay in registers for four
-   rows. */
-static void FOR(norm_gw_rows)(const tape__norm_vjp_args *v, int64_t row, int64_t rows, int64_t first, int64_t columns,
-                              FOR(norm_tile) * tile)
+/* A few rows, so that the sums are read and written once for all of them: g h is added to sums[0 ...], g behind it. */
+static void FOR(rows_back)(const tape__norm_vjp_args *v, int64_t row, int rows, ELEM *sums, enum giving giving)
 {
-    _Alignas(TAPE__UNIT_BYTES) ELEM sum_w[TILE * WIDTH] = {0}, sum_b[TILE * WIDTH] = {0};
-    for (int64_t r = row; r < row + rows; r += 4)
-        for (int64_t i = 0; i < columns; i += WIDTH) {
-            UNIT gw = FOR(unit_load)(sum_w + i), gb = FOR(unit_load)(sum_b + i);
-            for (int64_t s = r; s < row + rows && s < r + 4; s++) {
-                const FOR(norm_back) b = FOR(back_of)(v, s);
-                UNIT g = FOR(unit_load_upto)(b.g + first + i, columns - i);
-                UNIT h = FOR(h_term)(&b, first + i, columns - i);
-                PARTWISE(gw.part[k] += g.part[k] * h.part[k]; gb.part[k] += g.part[k];)
-            }
-            FOR(unit_store)(sum_w + i, gw);
-            FOR(unit_store)(sum_b + i, gb);
+    FOR(norm_back) back[FEW_ROWS];
+    ELEM *sums_b = sums + FOR(padded)(v->n);
+    for (int r = 0; r < rows; r++)
+        FOR(read_row)(v, row + r, &back[r]);
+    for (int64_t i = 0; i < v->n; i += WIDTH) {
+        UNIT gw = FOR(unit_load)(sums + i), gb = FOR(unit_load)(sums_b + i);
+        for (int r = 0; r < rows; r++) {
+            const FOR(norm_back) *b = &back[r];
+            const UNIT g = FOR(unit_load_upto)(b->g + i, v->n - i), h = FOR(h_term)(b, i, v->n - i);
+            PARTWISE(gw.part[k] += g.part[k] * h.part[k]; gb.part[k] += g.part[k];)
+            if (b->gx)
+                FOR(give_gx)(b, g, h, i, giving);
         }
-    for (int64_t i = 0; i < columns; i += WIDTH) {
-        FOR(ladder_add)(&tile->gw[i / WIDTH], FOR(unit_load)(sum_w + i));
-        FOR(ladder_add)(&tile->gb[i / WIDTH], FOR(unit_load)(sum_b + i));
+        FOR(unit_store)(sums + i, gw);
+        FOR(unit_store)(sums_b + i, gb);
     }
 }
 
-static void FOR(put_sum)(void *to, int64_t at, int64_t left, bool add, const FOR(ladder) * ladder)
+typedef struct FOR(norm_back_job) {
+    const tape__norm_vjp_args *v;
+    enum giving giving;
+    int64_t block, blocks, per_item; /* rows of a block; blocks; those of one parallel iteration */
+    int64_t stride;                  /* elements from a block's sums to the next one's; 0: there are none */
+} FOR(norm_back_job);
+
+static void FOR(block_back)(const FOR(norm_back_job) * j, int64_t number)
 {
-    if (!to)
+    const tape__norm_vjp_args *v = j->v;
+    const int64_t first = number * j->block, end = first + j->block < v->rows ? first + j->block : v->rows;
+    if (!j->stride) {
+        for (int64_t row = first; row < end; row++)
+            FOR(row_back)(v, row, j->giving);
         return;
-    ELEM *y = (ELEM *)to + at;
-    UNIT u = FOR(ladder_sum)(ladder);
-    if (add) {
-        UNIT v = FOR(unit_load_upto)(y, left);
-        PARTWISE(u.part[k] += v.part[k];)
     }
-    FOR(unit_store_upto)(y, u, left);
+    ELEM *sums = (ELEM *)v->work + number * j->stride;
+    memset(sums, 0, (size_t)j->stride * sizeof *sums);
+    for (int64_t row = first; row < end; row += FEW_ROWS)
+        FOR(rows_back)(v, row, end - row < FEW_ROWS ? (int)(end - row) : FEW_ROWS, sums, j->giving);
 }
 
-/* A tile of columns, all rows in order. */
-static void FOR(norm_gw_item)(void *arg, int64_t item)
+static void FOR(norm_back_item)(void *arg, int64_t item)
 {
-    const tape__norm_vjp_args *v = arg;
-    int64_t first = item * TILE * WIDTH, columns = v->n - first < TILE * WIDTH ? v->n - first : TILE * WIDTH;
-    FOR(norm_tile) tile;
-    memset(&tile, 0, sizeof tile);
-    for (int64_t row = 0; row < v->rows; row += STEPS)
-        FOR(norm_gw_rows)(v, row, v->rows - row < STEPS ? v->rows - row : STEPS, first, columns, &tile);
-    for (int64_t i = 0; i < columns; i += WIDTH) {
-        FOR(put_sum)(v->gw, first + i, columns - i, v->add_gw, &tile.gw[i / WIDTH]);
-        FOR(put_sum)(v->gb, first + i, columns - i, v->add_gb, &tile.gb[i / WIDTH]);
+    const FOR(norm_back_job) *j = arg;
+    const int64_t end = (item + 1) * j->per_item;
+    for (int64_t number = item * j->per_item; number < end && number < j->blocks; number++)
+        FOR(block_back)(j, number);
+    end_giving(j->giving);
+}
+
+/* The sums of all blocks in a tile of columns. */
+static void FOR(fold_item)(void *arg, int64_t item)
+{
+    const FOR(norm_back_job) *j = arg;
+    const tape__norm_vjp_args *v = j->v;
+    const int64_t first = item / 2 * TILE * WIDTH, end = first + TILE * WIDTH < v->n ? first + TILE * WIDTH : v->n;
+    ELEM *y = item % 2 ? v->gb : v->gw;
+    const ELEM *sums = (const ELEM *)v->work + (item % 2 ? j->stride / 2 : 0);
+    FOR(ladder) ladder[TILE];
+    if (!y)
+        return;
+    memset(ladder, 0, sizeof ladder);
+    for (int64_t k = 0; k < j->blocks; k++)
+        for (int64_t i = first; i < end; i += WIDTH)
+            FOR(ladder_add)(&ladder[(i - first) / WIDTH], FOR(unit_load)(sums + k * j->stride + i));
+    const enum giving giving = (item % 2 ? v->add_gb : v->add_gw) ? ADD : STORE;
+    for (int64_t i = first; i < end; i += WIDTH) {
+        const UNIT sum = FOR(ladder_sum)(&ladder[(i - first) / WIDTH]);
+        FOR(unit_give)(y + i, sum, v->n - i, giving);
     }
 }
 
-/* gx comes last: it may be g. */
-static void FOR(norm_vjp)(const struct tape__parallel *p, const tape__norm_vjp_args *args)
+static void FOR(norm_vjp)(const struct tape__parallel *p, const tape__norm_vjp_args *v)
 {
-    tape__norm_vjp_args v = *args;
-    if (v.gw || v.gb)
-        tape__parallel_for(p, (v.n + TILE * WIDTH - 1) / (TILE * WIDTH), FOR(norm_gw_item), &v);
-    int64_t count = rows_per_item(v.n);
-    if (v.gx)
-        tape__parallel_for(p, (v.rows + count - 1) / count, FOR(norm_gx_item), &v);
+    FOR(norm_back_job) j = {.v = v, .block = rows_per_item(v->n), .per_item = 1};
+    const int64_t tiles = (v->n + TILE * WIDTH - 1) / (TILE * WIDTH);
+    const bool sums = v->gw || v->gb;
+    if (!sums && !v->gx)
+        return;
+    j.giving = v->gx ? FOR(giving_of)(v->gx, v->rows, v->n, v->add_gx, v->gx == v->g) : STORE;
+    if (sums) {
+        j.stride = 2 * FOR(padded)(v->n);
+        j.per_item = rows_per_item(v->n) / tape__norm_block(v->rows);
+        j.per_item += j.per_item == 0;
+        j.block = tape__norm_block(v->rows);
+    }
+    j.blocks = (v->rows + j.block - 1) / j.block;
+    tape__parallel_for(p, (j.blocks + j.per_item - 1) / j.per_item, FOR(norm_back_item), &j);
+    if (sums)
+        tape__parallel_for(v->rows * v->n < ITEM ? NULL : p, 2 * tiles, FOR(fold_item), &j);
 }
 
 #undef VEC

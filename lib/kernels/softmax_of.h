@@ -9,10 +9,10 @@
 /* One row (width 1, stride 1), or `width` <= WIDTH neighbouring columns whose rows are `stride` apart, of n elements.
  */
 typedef struct FOR(slice) {
-    int64_t n, stride, width;
-    const ELEM *x, *g; /* x is y for the derivatives */
+    int64_t n, stride, width, next; /* to the next row, or 0 */
+    const ELEM *x, *g;              /* x is y for the derivatives */
     ELEM *y;
-    bool accumulate;
+    enum giving giving;
 } FOR(slice);
 
 typedef void FOR(slice_fn)(const FOR(slice) * s);
@@ -51,22 +51,22 @@ TAPE__INLINE VEC FOR(log_softmax_term)(VEC y, VEC g, VEC sum)
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
-/* y[i] = term of a = x[i], b = g[i], for i in the row. */
+/* y[i] = term of a = x[i], b = g[i], for i in the row. Where it is the row's last pass, memory works on the next row
+   meanwhile: the passes are too short for it to see that one coming. */
 #define ROW_MAP(s, from, term)                                                                                         \
     for (int64_t i = 0; i < (s)->n; i += WIDTH) {                                                                      \
         UNIT u = FOR(unit_load_upto)((from) + i, (s)->n - i);                                                          \
+        __builtin_prefetch((s)->x + (s)->next + i);                                                                    \
         PARTWISE(VEC a = u.part[k]; u.part[k] = (term);)                                                               \
         FOR(unit_store_upto)((s)->y + i, u, (s)->n - i);                                                               \
     }
 #define ROW_VJP(s, term)                                                                                               \
     for (int64_t i = 0; i < (s)->n; i += WIDTH) {                                                                      \
         UNIT u = FOR(unit_load_upto)((s)->x + i, (s)->n - i), v = FOR(unit_load_upto)((s)->g + i, (s)->n - i);         \
+        __builtin_prefetch((s)->x + (s)->next + i);                                                                    \
+        __builtin_prefetch((s)->g + (s)->next + i);                                                                    \
         PARTWISE(u.part[k] = term(u.part[k], v.part[k], sum);)                                                         \
-        if ((s)->accumulate) {                                                                                         \
-            v = FOR(unit_load_upto)((s)->y + i, (s)->n - i);                                                           \
-            PARTWISE(u.part[k] += v.part[k];)                                                                          \
-        }                                                                                                              \
-        FOR(unit_store_upto)((s)->y + i, u, (s)->n - i);                                                               \
+        FOR(unit_give)((s)->y + i, u, (s)->n - i, (s)->giving);                                                        \
     }
 
 /* The largest element; 0 for -inf, which cannot be subtracted. */
@@ -188,11 +188,7 @@ static void FOR(log_softmax_columns)(const FOR(slice) * s)
         {                                                                                                              \
             UNIT u = FOR(unit_load_upto)(s->x + i, s->width), v = FOR(unit_load_upto)(s->g + i, s->width);             \
             PARTWISE(u.part[k] = term(u.part[k], v.part[k], sum.part[k]);)                                             \
-            if (s->accumulate) {                                                                                       \
-                v = FOR(unit_load_upto)(s->y + i, s->width);                                                           \
-                PARTWISE(u.part[k] += v.part[k];)                                                                      \
-            }                                                                                                          \
-            FOR(unit_store_upto)(s->y + i, u, s->width);                                                               \
+            FOR(unit_give)(s->y + i, u, s->width, s->giving);                                                          \
         }                                                                                                              \
     }
 COLUMNS_VJP(softmax_vjp_columns, FOR(unless)((MASK)(y == FOR(splat)(0)), y *g), FOR(softmax_term))
@@ -224,10 +220,10 @@ static void FOR(turned_rows)(const FOR(slice) * s, int64_t rows, FOR(slice_fn) *
     FOR(turn)(rows, s->n, s->x, x);
     if (s->g)
         FOR(turn)(rows, s->n, s->g, g);
-    if (s->accumulate)
+    if (s->giving == ADD)
         FOR(turn)(rows, s->n, s->y, y);
     FOR(slice) turned = {.n = s->n, .stride = WIDTH, .width = WIDTH, .x = x, .g = g, .y = y};
-    turned.accumulate = s->accumulate;
+    turned.giving = s->giving == ADD ? ADD : STORE;
     columns(&turned);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < s->n; i++)
@@ -247,11 +243,13 @@ static void FOR(softmax_item)(void *arg, int64_t item)
         s.x += at;
         s.y += at;
         s.g = s.g ? s.g + at : NULL;
+        s.next = i + 1 < j->count && s.stride == 1 ? s.n : 0;
         if (j->turned)
             FOR(turned_rows)(&s, j->rows - i * WIDTH < WIDTH ? j->rows - i * WIDTH : WIDTH, j->fn);
         else
             j->fn(&s);
     }
+    end_giving(j->slice.giving);
 }
 
 static void FOR(softmax_run)(const struct tape__parallel *p, tape__softmax_shape shape, FOR(slice) slice,
@@ -269,6 +267,8 @@ static void FOR(softmax_run)(const struct tape__parallel *p, tape__softmax_shape
         j.count = (shape.outer + WIDTH - 1) / WIDTH;
     else if (shape.inner == 1)
         j.fn = rows;
+    if (j.fn == rows && slice.g)
+        j.slice.giving = FOR(giving_of)(slice.y, shape.outer, shape.n, slice.giving == ADD, slice.y == slice.g);
     int64_t work = shape.n * (shape.inner < WIDTH && !j.turned ? shape.inner : WIDTH);
     j.per_item = work < ITEM ? ITEM / work : 1;
     tape__parallel_for(p, (j.count + j.per_item - 1) / j.per_item, FOR(softmax_item), &j);
@@ -287,14 +287,14 @@ static void FOR(log_softmax)(const struct tape__parallel *p, tape__softmax_shape
 static void FOR(softmax_vjp)(const struct tape__parallel *p, tape__softmax_shape shape, const void *y, const void *g,
                              bool accumulate, void *gx)
 {
-    FOR(slice) s = {.x = y, .g = g, .y = gx, .accumulate = accumulate};
+    FOR(slice) s = {.x = y, .g = g, .y = gx, .giving = accumulate ? ADD : STORE};
     FOR(softmax_run)(p, shape, s, FOR(softmax_vjp_row), FOR(softmax_vjp_columns));
 }
 
 static void FOR(log_softmax_vjp)(const struct tape__parallel *p, tape__softmax_shape shape, const void *y,
                                  const void *g, bool accumulate, void *gx)
 {
-    FOR(slice) s = {.x = y, .g = g, .y = gx, .accumulate = accumulate};
+    FOR(slice) s = {.x = y, .g = g, .y = gx, .giving = accumulate ? ADD : STORE};
     FOR(softmax_run)(p, shape, s, FOR(log_softmax_vjp_row), FOR(log_softmax_vjp_columns));
 }
 

@@ -57,6 +57,13 @@ static void *statistic(const tape__node *statistics, bool centred, bool mean)
     return (char *)statistics->data + (centred ? bytes : 0);
 }
 
+/* Room for the sums over rows, where one of them is wanted; NULL after an error. */
+static void *work_for(tape *t, const tape__norm_attr *attr, const tape__norm_vjp_args *args, int dtype)
+{
+    const bool sums = attr->weighted || attr->biased;
+    return tape__scratch(t, sums ? tape__norm_work(args->rows, args->n, tape_dtype_size((tape_dtype)dtype)) : 0);
+}
+
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
 
 /* Outputs: y, and the rows' statistics for the derivative. */
@@ -108,7 +115,8 @@ static bool backward_forward(tape__call *call, bool centred)
         out[1] = tape__output(call, (tape_dtype)x->dtype, attr->trailing, trailing);
     if (attr->biased)
         out[2] = tape__output(call, (tape_dtype)x->dtype, attr->trailing, trailing);
-    if (!args.g || !args.x || !out[0] || (attr->weighted && !out[1]) || (attr->biased && !out[2]))
+    args.work = work_for(call->t, attr, &args, x->dtype);
+    if (!args.g || !args.x || !out[0] || (attr->weighted && !out[1]) || (attr->biased && !out[2]) || !args.work)
         return false;
     args.gx = out[0]->data;
     args.gw = attr->weighted ? out[1]->data : NULL;
@@ -165,6 +173,9 @@ static bool fused(tape__fused *f, bool centred)
     count_rows(x->layout, attr, &args.rows, &args.n);
     args.mean = statistic(statistics, centred, true);
     args.rstd = statistic(statistics, centred, false);
+    args.work = work_for(f->t, attr, &args, x->dtype);
+    if (!args.work)
+        return false;
     args.gx = f->holder && tape__wanted(f, 0) ? tape__adjoint_inherit(f->t, f->y, x) : NULL;
     if ((!args.gx && !find_target(f, 0, &args.gx, &args.add_gx)) || (w && !find_target(f, 1, &args.gw, &args.add_gw)) ||
         (attr->biased && !find_target(f, 1 + attr->weighted, &args.gb, &args.add_gb)))

@@ -16,7 +16,6 @@ enum {
     ROW_TASKS = 16, /* rows from which threads share them by rows */
     CHUNK = 16384,  /* elements a thread takes at a time */
     SERIAL = TAPE__EWISE_SERIAL,
-    PAST_CACHE_BYTES = 8 << 20,
     PAST_CACHE_BLOCK = 512, /* short: the processor then works out the next one while it stores the last */
     FEW = 16                /* up to here a loop of moves costs less than a call of memcpy */
 };
@@ -445,7 +444,7 @@ static void run(struct loop *loop, const struct tape__kernels *kernels, int rank
         if (run_by_rows(loop, threads))
             return;
     }
-    bool large = loop->count * (int64_t)loop->result_item >= PAST_CACHE_BYTES;
+    bool large = loop->count * (int64_t)loop->result_item >= TAPE__PAST_CACHE_BYTES;
     if (large && !loop->add && loop->result_item == loop->item && (uintptr_t)loop->result % TAPE__UNIT_BYTES == 0)
         loop->past_cache = kernels->past_cache;
     if (threads)
