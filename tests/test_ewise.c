@@ -389,6 +389,32 @@ START_TEST(test_tails)
 }
 END_TEST
 
+/* The bounds that the header gives for sigmoid's derivative, on both sides of where its formula changes. */
+START_TEST(test_sigmoid_slope)
+{
+    const struct tape__kernels *k = tape__kernels_available(_i / 2);
+    const int dtype = _i % 2;
+    const long double unit = dtype == TAPE_F32 ? 0x1p-24L : 0x1p-53L;
+    int sides = 0;
+    for (int i = 0; i < N; i++) {
+        put(&in[0], dtype, i, 1 + 8. * i / N);
+        put(&g, dtype, i, 1);
+    }
+    if (k) {
+        run_value(k, TAPE__EW_sigmoid, dtype, NULL);
+        run_derivative(k, TAPE__EW_sigmoid, 0, dtype, NULL);
+    }
+    for (int i = 0; k && i < N; i += STEP) {
+        const long double e = expl(-(long double)get(&in[0], dtype, i)), want = e / ((1 + e) * (1 + e));
+        const bool far = get(&y, dtype, i) > 1 - 0x1p-6;
+        const long double error = fabsl(get(&gx, dtype, i) - want) / (want * unit);
+        sides |= 1 << far;
+        ck_assert_msg(error <= (far ? 6 : 100), "%s: off by %Lg units at %g", k->isa, error, get(&in[0], dtype, i));
+    }
+    ck_assert_int_eq(sides, k ? 3 : 0);
+}
+END_TEST
+
 static const double special[] = {0.0,      -0.0,  1,     -1,     0.5,      -0.5,      2,     -2,     3,
                                  -3,       1.5,   -1.5,  2.5,    INFINITY, -INFINITY, NAN,   1e-310, -1e-310,
                                  5e-324,   1e-40, 1e30,  -1e30,  1e300,    -1e300,    88.8,  -88.8,  89.4,
@@ -648,6 +674,7 @@ int main(void)
     tcase_add_loop_test(tests, test_derivatives, 0, isas);
     tcase_add_loop_test(tests, test_kinks, 0, isas);
     tcase_add_loop_test(tests, test_tails, 0, isas);
+    tcase_add_loop_test(tests, test_sigmoid_slope, 0, 2 * isas);
     tcase_add_loop_test(tests, test_special_values, 0, 2 * isas);
     tcase_add_loop_test(tests, test_own_special_values, 0, isas);
     tcase_add_loop_test(tests, test_strong_zero, 0, isas);
