@@ -402,9 +402,10 @@ END_TEST
 /* Sizes from which what lies badly is packed: rows of A side by side, rows of B far apart; either alone and both. */
 START_TEST(far_steps)
 {
-    static const struct shape shapes[] = {{100, 110, 300, {1, 1}}, {97, 530, 70, {1, 1}}, {170, 520, 64, {1, 2}}};
+    static const struct shape shapes[] = {
+        {100, 110, 300, {1, 1}}, {97, 530, 70, {1, 1}}, {170, 520, 64, {1, 2}}, {1400, 131, 64, {1, 1}}};
     ck_assert_int_eq(tape__pool_start(2), 0);
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int turned = 0; turned < 4; turned++)
             for (int accumulate = 0; accumulate < 2; accumulate++) {
                 struct variant v = {TAPE_F32,

@@ -14,15 +14,15 @@ enum {
     K_BLOCK = TAPE__GEMM_K_MAX,
     K_ROUND = 8,
     ROW_BLOCK = 168,
-    COLUMN_BLOCK = 2048,
-    FEW_COLUMNS = 256,           /* where few rows use a packed column, it should be in cache still */
+    COLUMN_BLOCK = 128,          /* of packed B: beside a block of A in L2, so that it is used before it leaves */
+    SHARED_COLUMNS = 2048,       /* packed at once where threads share them */
     UNPACKED_BYTES = 448 * 1024, /* of B, from which packing what has unit stride already pays */
     FAR_BYTES = 2048,            /* from k to k, from which it pays in any case: few sets of a cache hold such steps */
     WIDE = 96,                   /* m and n from which packing what lies badly pays */
     PACK_ROWS = 16,              /* of B, read at a time */
     SCATTER_BYTES = 4096,        /* on their way to a C without unit stride: 24 rows by 2 vectors, or fewer by more */
     TASKS = 16,                  /* wanted where a product or a batch is spread over threads */
-    ROW_BLOCKS = 8,              /* packed at once where threads share them */
+    ROW_BLOCKS = 8,              /* packed at once, for all columns */
     PARALLEL_WORK = 1000000,     /* m n k from which threads pay */
     SPLIT_WORK = 4000000,        /* m n k from which the entries of a batch are spread one by one */
     SMALL = 512,                 /* m, n, m n k and bytes of packed B up to which one block does it all */
@@ -162,11 +162,13 @@ static void choose_blocks(struct plan *p)
                 (g->b.col != 1 && (g->m > TAPE__GEMM_DOT_ROWS || g->b.row != 1));
     p->pack_a = (big || (wide && g->a.col != 1)) && !p->scatter;
     p->column_block = g->n;
-    if (p->pack_b && !g->b_ready)
-        p->column_block = min(g->n, g->m > 64 || p->threads ? COLUMN_BLOCK : FEW_COLUMNS);
+    if (p->pack_b && !g->b_ready && p->threads)
+        p->column_block = min(g->n, SHARED_COLUMNS);
+    else if (p->pack_b && !g->b_ready)
+        p->column_block = round_up(ceil_div(g->n, ceil_div(g->n, COLUMN_BLOCK)), p->width);
     p->column_task = p->column_block;
     p->row_block = p->pack_a ? round_up(ceil_div(g->m, ceil_div(g->m, ROW_BLOCK)), p->type->rows) : g->m;
-    p->row_blocks = 1;
+    p->row_blocks = p->pack_a ? ROW_BLOCKS : 1;
     if (p->threads)
         choose_tasks(p);
     p->starts = g->k == 0 || (g->bias && (g->accumulate || p->bias_by_row || p->scatter || g->bias_stride != 1));
@@ -355,21 +357,38 @@ static void start(const struct plan *p, bool accumulate, char *c)
     }
 }
 
-/* All of C for one block of k and one of columns. */
-static void run_rows(struct step *s, const char *a, char *c, const char *bias, const struct tape__parallel *parallel)
+/* Some rows and columns of C for one block of k: from row i and column j on. */
+static void run_columns(struct step *s, int64_t j, const char *b, char *c, const char *bias,
+                        const struct tape__parallel *parallel)
+{
+    const struct plan *p = s->p;
+    const tape__gemm *g = &p->g;
+    s->n = min(p->column_block, g->n - j);
+    s->column_task = min(p->column_task, s->n);
+    s->column_tasks = max(1, (s->n + s->column_task - p->type->lanes) / s->column_task);
+    s->b = b + j * g->b.col * p->size;
+    s->c = c + j * g->c.col * p->size;
+    s->add = s->accumulate ? s->c : bias ? bias + j * p->size : NULL;
+    if (p->pack_b && !g->b_ready)
+        tape__parallel_for(parallel, s->column_tasks, pack_b_body, s);
+    tape__parallel_for(parallel, ceil_div(s->m, p->row_block) * s->column_tasks, block_body, s);
+}
+
+/* All of C for one block of k. What is packed of A serves all columns, what is packed of B is used at once. */
+static void run_rows(struct step *s, const char *a, const char *b, char *c, const char *bias,
+                     const struct tape__parallel *parallel)
 {
     const struct plan *p = s->p;
     const tape__gemm *g = &p->g;
     const int64_t rows = p->row_block * p->row_blocks;
+    s->add_row = s->accumulate ? g->c.row * p->size : 0;
     for (int64_t i = 0; i < g->m; i += rows) {
         s->m = min(rows, g->m - i);
         s->a = a + i * g->a.row * p->size;
-        s->c = c + i * g->c.row * p->size;
-        s->add = s->accumulate ? s->c : bias;
-        s->add_row = s->accumulate ? g->c.row * p->size : 0;
         if (p->pack_a)
             tape__parallel_for(parallel, ceil_div(s->m, p->row_block), pack_a_body, s);
-        tape__parallel_for(parallel, ceil_div(s->m, p->row_block) * s->column_tasks, block_body, s);
+        for (int64_t j = 0; j < g->n; j += p->column_block)
+            run_columns(s, j, b, c + i * g->c.row * p->size, bias, parallel);
     }
 }
 
@@ -405,22 +424,14 @@ static void product(const struct plan *p, const char *a, const char *b, char *c,
         tape__parallel_for(parallel, ceil_div(g->m, p->row_block) * s.column_tasks, blas_body, &s);
         return;
     }
-    for (int64_t j = 0; j < g->n; j += p->column_block) {
-        const char *bias = g->bias && !p->starts ? (const char *)g->bias + j * p->size : NULL;
-        s.n = min(p->column_block, g->n - j);
-        s.column_task = min(p->column_task, s.n);
-        s.column_tasks = max(1, (s.n + s.column_task - p->type->lanes) / s.column_task);
-        for (int64_t q = 0; q < g->k; q += p->k_block) {
-            s.k = min(p->k_block, g->k - q);
-            s.b = b + (q * g->b.row + j * g->b.col) * p->size;
-            s.accumulate = accumulate || q > 0;
-            s.last = q + s.k == g->k;
-            if (g->b_ready)
-                s.packed_b = (char *)(uintptr_t)b + q * g->n * p->size;
-            else if (p->pack_b)
-                tape__parallel_for(parallel, s.column_tasks, pack_b_body, &s);
-            run_rows(&s, a + q * g->a.col * p->size, c + j * g->c.col * p->size, bias, parallel);
-        }
+    for (int64_t q = 0; q < g->k; q += p->k_block) {
+        s.k = min(p->k_block, g->k - q);
+        s.accumulate = accumulate || q > 0;
+        s.last = q + s.k == g->k;
+        if (g->b_ready)
+            s.packed_b = (char *)(uintptr_t)b + q * g->n * p->size;
+        run_rows(&s, a + q * g->a.col * p->size, b + q * g->b.row * p->size, c,
+                 p->starts ? NULL : (const char *)g->bias, parallel);
     }
 }
 
