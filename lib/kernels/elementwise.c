@@ -213,9 +213,9 @@ const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise) = {
 #undef ET1
 #undef ET2
 #undef ET3
-#define EW1(name, value, d0) [TAPE__EW_##name] = {BOTH(name##_d0)},
-#define EW2(name, value, d0, d1) [TAPE__EW_##name] = {BOTH(name##_d0), BOTH(name##_d1)},
-#define EW3(name, value, d0, d1, d2) [TAPE__EW_##name] = {BOTH(name##_d0), BOTH(name##_d1), BOTH(name##_d2)},
+#define EW1(name, value, d0) [TAPE__EWD_##name##_0] = BOTH(name##_d0),
+#define EW2(name, value, d0, d1) EW1(name, value, d0)[TAPE__EWD_##name##_1] = BOTH(name##_d1),
+#define EW3(name, value, d0, d1, d2) EW2(name, value, d0, d1)[TAPE__EWD_##name##_2] = BOTH(name##_d2),
 #define ET1(name, value, d0)
 #define ET2(name, value, d0, d1)
 #define ET3(name, value, d0, d1, d2)

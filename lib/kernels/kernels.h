@@ -38,6 +38,35 @@ enum tape__ewm {
     TAPE__EWM_COUNT
 };
 
+/* The derivatives that have kernels of their own: TAPE__EWD_tanh_0. */
+enum tape__ewd {
+    TAPE__EWD_NONE,
+#define EW1(name, value, d0) TAPE__EWD_##name##_0,
+#define EW2(name, value, d0, d1) TAPE__EWD_##name##_0, TAPE__EWD_##name##_1,
+#define EW3(name, value, d0, d1, d2) TAPE__EWD_##name##_0, TAPE__EWD_##name##_1, TAPE__EWD_##name##_2,
+#define ET1(name, value, d0)
+#define ET2(name, value, d0, d1)
+#define ET3(name, value, d0, d1, d2)
+#define EC1 ET1
+#define EC2 ET2
+#define EC3 ET3
+#define EWM1(name, mask)
+#define EWM2(name, mask)
+#include "elementwise.def"
+#undef EW1
+#undef EW2
+#undef EW3
+#undef ET1
+#undef ET2
+#undef ET3
+#undef EC1
+#undef EC2
+#undef EC3
+#undef EWM1
+#undef EWM2
+    TAPE__EWD_COUNT
+};
+
 /* A kernel works on whole vectors: every array it is given holds `n` elements rounded up to the unit, all of them
    initialised, and it writes so many. The unit is the same on every instruction set, so that results do not depend on
    it. Pointers need the alignment of one element. */
@@ -62,13 +91,21 @@ typedef void tape__ewise_mask_fn(size_t n, unsigned char *mask, const void *cons
    unit. No bytes: what was copied so becomes visible. */
 typedef void tape__past_cache_fn(void *to, const void *from, size_t bytes);
 
-/* Indexed by row, input, dtype (TAPE_F32, TAPE_F64). NULL where the row is composed: call them by
-   any/ewise_compose.h. */
+/* Indexed by row and dtype (TAPE_F32, TAPE_F64). NULL where the row is composed: call them by any/ewise_compose.h. */
 struct tape__ewise_kernels {
     tape__ewise_value_fn *value[TAPE__EW_COUNT][2];
-    tape__ewise_derivative_fn *derivative[TAPE__EW_COUNT][TAPE__EWISE_INPUTS][2];
+    tape__ewise_derivative_fn *derivative[TAPE__EWD_COUNT][2];
     tape__ewise_mask_fn *mask[TAPE__EWM_COUNT][2];
 };
+
+/* Which kernel a row's derivative for an input has, or TAPE__EWD_NONE. */
+extern const uint8_t tape__ewise_derivatives[TAPE__EW_COUNT][TAPE__EWISE_INPUTS];
+
+static inline tape__ewise_derivative_fn *tape__ewise_derivative_kernel(const struct tape__ewise_kernels *k, int ew,
+                                                                       int i, int dtype)
+{
+    return k->derivative[tape__ewise_derivatives[ew][i]][dtype];
+}
 
 /* Everything that is compiled once per instruction set; table.c assembles it. */
 struct tape__kernels {

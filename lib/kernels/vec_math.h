@@ -59,7 +59,8 @@ PLAIN2(hypot)
 #undef PLAIN2
 
 /* The repairs below are for SLEEF, which gives inf where these results are still finite; on the C library they cost a
-   comparison and change nothing that matters. */
+   comparison and change nothing that matters. They are rare: the edges of exp and log, which serve every number, are
+   called rather than inlined once more. */
 
 static inline VEC FOR(asinh)(VEC a)
 {
@@ -67,7 +68,7 @@ static inline VEC FOR(asinh)(VEC a)
     MASK big = (MASK)(size > NUMBER(0x1p50, 0x1p500));
     if (!FOR(any)(big))
         return y;
-    return FOR(sel)(big, FOR(copysign)(FOR(log)(size) + FOR(splat)((FOR(elem))0.693147180559945309), a), y);
+    return FOR(sel)(big, FOR(copysign)(FOR(log_edge)(size) + FOR(splat)((FOR(elem))0.693147180559945309), a), y);
 }
 
 static inline VEC FOR(acosh)(VEC a)
@@ -76,13 +77,13 @@ static inline VEC FOR(acosh)(VEC a)
     MASK big = (MASK)(a > NUMBER(0x1p50, 0x1p500));
     if (!FOR(any)(big))
         return y;
-    return FOR(sel)(big, FOR(log)(a) + FOR(splat)((FOR(elem))0.693147180559945309), y);
+    return FOR(sel)(big, FOR(log_edge)(a) + FOR(splat)((FOR(elem))0.693147180559945309), y);
 }
 
 /* exp(a) / 2 for large a, where exp(a) may overflow: a - 1 is exact there. */
 static inline VEC FOR(half_exp)(VEC a)
 {
-    return FOR(exp)(a - FOR(splat)(1)) * FOR(splat)((FOR(elem))1.35914091422952261768);
+    return FOR(exp_edge)(a - FOR(splat)(1)) * FOR(splat)((FOR(elem))1.35914091422952261768);
 }
 
 static inline VEC FOR(sinh)(VEC a)

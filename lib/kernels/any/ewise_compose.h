@@ -29,7 +29,7 @@ TAPE__INLINE tape__ewise_row tape__ewise_row_of(const struct tape__kernels *kern
                              .input = input,
                              .dtype = dtype,
                              .value = input < 0 ? own->value[ew][dtype] : NULL,
-                             .derivative = input < 0 ? NULL : own->derivative[ew][input][dtype]};
+                             .derivative = input < 0 ? NULL : tape__ewise_derivative_kernel(own, ew, input, dtype)};
 }
 
 void tape__ewise_compose(const tape__ewise_row *row, size_t n, void *result, const void *const *x);

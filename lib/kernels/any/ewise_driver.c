@@ -527,7 +527,7 @@ void tape__ewise_flat_derivative_of_any(const struct tape__kernels *kernels, con
                                         int i, int dtype, int64_t n, unsigned still, void *gx, bool accumulate,
                                         const void *g, const void *const *x, const void *y, const double *params)
 {
-    tape__ewise_derivative_fn *kernel = kernels->ewise->derivative[ew][i][dtype];
+    tape__ewise_derivative_fn *kernel = tape__ewise_derivative_kernel(kernels->ewise, ew, i, dtype);
     tape__ewise_value_fn *add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
     if (kernel && accumulate && !still && tape__ewise_is_short(tape__ewise_bytes(dtype, n))) {
         _Alignas(64) char term[TAPE__EWISE_SHORT];

@@ -67,7 +67,7 @@ TAPE__INLINE void tape__ewise_flat_derivative(const struct tape__kernels *kernel
                                               bool accumulate, const void *g, const void *const *x, const void *y,
                                               const double *params)
 {
-    tape__ewise_derivative_fn *kernel = kernels->ewise->derivative[ew][i][dtype];
+    tape__ewise_derivative_fn *kernel = tape__ewise_derivative_kernel(kernels->ewise, ew, i, dtype);
     if (TAPE__LIKELY(kernel && !still && !accumulate && tape__ewise_is_short(tape__ewise_bytes(dtype, n))))
         kernel((size_t)n, gx, g, x, y, params);
     else

@@ -102,6 +102,29 @@ const uint16_t tape__ewise_reads[TAPE__EW_COUNT][1 + TAPE__EWISE_INPUTS] = {
 #undef EW3
 };
 
+const uint8_t tape__ewise_derivatives[TAPE__EW_COUNT][TAPE__EWISE_INPUTS] = {
+#define EW1(name, value, d0) [TAPE__EW_##name] = {TAPE__EWD_##name##_0},
+#define EW2(name, value, d0, d1) [TAPE__EW_##name] = {TAPE__EWD_##name##_0, TAPE__EWD_##name##_1},
+#define EW3(name, value, d0, d1, d2)                                                                                   \
+    [TAPE__EW_##name] = {TAPE__EWD_##name##_0, TAPE__EWD_##name##_1, TAPE__EWD_##name##_2},
+#define ET1(name, value, d0)
+#define ET2(name, value, d0, d1)
+#define ET3(name, value, d0, d1, d2)
+#define EC1 ET1
+#define EC2 ET2
+#define EC3 ET3
+#include "../elementwise.def"
+#undef EW1
+#undef EW2
+#undef EW3
+#undef ET1
+#undef ET2
+#undef ET3
+#undef EC1
+#undef EC2
+#undef EC3
+};
+
 int tape__ewise_inputs(int ew)
 {
     static const unsigned char inputs[TAPE__EW_COUNT] = {
