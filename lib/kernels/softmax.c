@@ -11,6 +11,9 @@ enum {
     SHORT = 32      /* elements of a row that would leave most lanes of a unit idle */
 };
 
+/* What is summed down columns: chosen for a unit at a time, which costs nothing beside it. */
+enum summand { EXPONENTIALS, PRODUCTS, COTANGENTS };
+
 #define T f32
 #include "softmax_of.h"
 #undef T
