@@ -157,9 +157,10 @@ LANEWISE(f64)
 #define EW2(name, value, d0, d1) VALUE(name, value) DERIVATIVE(name, 0, d0) DERIVATIVE(name, 1, d1)
 #define EW3(name, value, d0, d1, d2)                                                                                   \
     VALUE(name, value) DERIVATIVE(name, 0, d0) DERIVATIVE(name, 1, d1) DERIVATIVE(name, 2, d2)
-#define ET1(name, value, d0) VALUE(name, value)
-#define ET2(name, value, d0, d1) VALUE(name, value)
-#define ET3(name, value, d0, d1, d2) VALUE(name, value)
+/* Most of these call a function for each vector: the loop around it may be small rather than fast. */
+#define ET1(name, value, d0) __attribute__((cold)) VALUE(name, value)
+#define ET2(name, value, d0, d1) __attribute__((cold)) VALUE(name, value)
+#define ET3(name, value, d0, d1, d2) __attribute__((cold)) VALUE(name, value)
 /* Rows that are composed have no kernels: any/ewise_compose.c runs them. */
 #define EC1(name, value, d0)
 #define EC2(name, value, d0, d1)

@@ -142,7 +142,7 @@ static void FOR(log_softmax_slice)(const FOR(slice) * s)
     UNIT sum = s->columns ? FOR(column_sums)(s, EXPONENTIALS, &m, false)
                           : FOR(row_result)(s, REDUCER_sum_exp, s->x, m.part[0][0]);
     for (int k = 0; k < PARTS; k++)
-        sum.part[k] = k && !s->columns ? sum.part[0] : FOR(log)(FOR(divisor)(sum.part[k]));
+        sum.part[k] = k && !s->columns ? sum.part[0] : FOR(log_edge)(FOR(divisor)(sum.part[k]));
     FOR(logarithms)(s, &m, &sum);
 }
 
