@@ -13,6 +13,7 @@
 
 enum {
     BLOCK = TAPE__REDUCE_BLOCK,
+    TOGETHER = 4,    /* blocks of a long sum that are worked on at once */
     TREE_DEPTH = 44, /* 2^44 blocks */
     STEPS = 64,      /* units that a ladder adds one after the other */
     LEVELS = 6       /* STEPS^LEVELS units */

@@ -107,10 +107,32 @@ static void FOR(take_all)(const FOR(reducer) * r, FOR(lanes) * lanes, int64_t n,
     r->take(lanes, n - rest, x, (const ELEM *)last, c);
 }
 
+/* The sums of some blocks at once: memory brings several streams sooner than one. */
+static void FOR(push_sums)(FOR(tree) * tree, const FOR(reducer) * sum, const ELEM *x)
+{
+    FOR(lanes) l[TOGETHER];
+    memset(l, 0, sizeof l);
+    for (int64_t i = 0; i < BLOCK; i += 2 * WIDTH) {
+#define ADD_PART(b)                                                                                                    \
+    PARTWISE(const ELEM *from = x + (b)*BLOCK + i + k * FOR(LANES); l[b].even.part[k] += FOR(load)(from);              \
+             l[b].odd.part[k] += FOR(load)(from + WIDTH);)
+        ADD_PART(0)
+        ADD_PART(1)
+        ADD_PART(2)
+        ADD_PART(3)
+#undef ADD_PART
+    }
+    for (int b = 0; b < TOGETHER; b++)
+        FOR(tree_push)(tree, sum, sum->fold(&l[b]));
+}
+
 ELEM FOR(reduce_run)(const FOR(reducer) * r, int64_t n, const ELEM *x, ELEM c)
 {
     FOR(tree) tree;
     tree.count = 0;
+    if (r == &FOR(reducers)[REDUCER_sum])
+        for (; n > TOGETHER * BLOCK; n -= TOGETHER * BLOCK, x += TOGETHER * BLOCK)
+            FOR(push_sums)(&tree, r, x);
     for (;; n -= BLOCK, x += BLOCK) {
         FOR(lanes) lanes = FOR(no_lanes)(r);
         FOR(take_all)(r, &lanes, n < BLOCK ? n : BLOCK, x, c);
