@@ -41,15 +41,17 @@ static const function terms[TAPE__EW_COUNT] = {
                             TERM(3, fma) TERM(1, erfinv) TERM(1, lgamma) TERM(1, digamma) TERM(2, igamma)
                                 TERM(2, igammac)[TAPE__EW_gamma_density] = {.of2 = tape__gamma_density},
 #undef TERM
-};
-
-/* The same for terms that have an order. */
-static const function ordered[TAPE__EW_COUNT] = {
     [TAPE__EW_polygamma] = {.of1_and_order = tape_polygamma},
     [TAPE__EW_bessel_i] = {.of1_and_order = tape_bessel_i},
     [TAPE__EW_igamma_ratio] = {.of2_and_order = tape__igamma_ratio},
     [TAPE__EW_gamma_density_ratio] = {.of2_and_order = tape__gamma_density_ratio},
 };
+
+static bool has_order(int ew)
+{
+    return ew == TAPE__EW_polygamma || ew == TAPE__EW_bessel_i || ew == TAPE__EW_igamma_ratio ||
+           ew == TAPE__EW_gamma_density_ratio;
+}
 
 static const function masks[] = {
 #define MASK(arity, code, name) [TAPE__CODE_##code - TAPE__CODE_EQ] = {.of##arity = tape_##name},
@@ -87,14 +89,15 @@ static void apply(machine *m, function f, int inputs)
 static void apply_row(machine *m, int ew)
 {
     const int inputs = tape__ewise_inputs(ew);
-    if (!ordered[ew].of1) {
-        apply(m, terms[ew], inputs);
+    const function f = terms[ew];
+    if (!has_order(ew)) {
+        apply(m, f, inputs);
         return;
     }
     m->depth -= inputs;
     tape_tensor a = as_tensor(m, &m->stack[m->depth]);
-    push_tensor(m, inputs == 1 ? ordered[ew].of1_and_order(a, m->order)
-                               : ordered[ew].of2_and_order(a, as_tensor(m, &m->stack[m->depth + 1]), m->order));
+    push_tensor(m, inputs == 1 ? f.of1_and_order(a, m->order)
+                               : f.of2_and_order(a, as_tensor(m, &m->stack[m->depth + 1]), m->order));
 }
 
 static void apply_mask(machine *m, int instruction)
