@@ -23,7 +23,9 @@ bool tape__multiply_rows(tape *t, tape_dtype dtype, const int64_t mnk[3], const 
 {
     const int64_t m = mnk[0], n = mnk[1], k = mnk[2], size = dtype == TAPE_F32 ? 4 : 8;
     if (!epilogue->bias || epilogue->stride == 1) {
-        tape__gemm_block one = {.m = m, .n = n, .k = k, .a = a->data, .a_row = a->row * size, .a_k = a->col * size};
+        tape__gemm_block one; /* zeroing what run_one_block() sets would cost as much as a small product */
+        one.m = m, one.n = n, one.k = k;
+        one.a = a->data, one.a_row = a->row * size, one.a_k = a->col * size;
         one.b = b->data, one.b_k = b->row * size, one.b_col = b->col * size;
         one.c = c, one.c_row = n * size;
         one.add = epilogue->accumulate ? c : epilogue->bias;

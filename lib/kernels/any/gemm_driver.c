@@ -550,6 +550,8 @@ void tape__gemm_run_one_block(const tape__gemm_kernels *kernels, tape_dtype dtyp
     const tape__gemm_type *type = &kernels->type[dtype];
     g->width = tape__gemm_width(type, g->m);
     g->a_packed = g->b_packed = false;
+    g->a_steps = g->b_steps = NULL;
+    g->b_apart = g->c_apart = 0;
     type->block(g);
 }
 

@@ -51,8 +51,8 @@ typedef struct tape__gemm {
 /* Runs the product if it is so small that it needs neither workspace nor threads; else returns false. */
 bool tape__gemm_small(const tape__gemm_kernels *kernels, const tape__gemm *g);
 
-/* The same for a single product in the terms of its one block, whose `width`, `a_packed` and `b_packed` are not set:
-   whether that is enough, and the least that a product can cost. */
+/* The same for a single product in the terms of its one block, of which `width` and what comes after `add_row` are not
+   set: whether that is enough, and the least that a product can cost. */
 bool tape__gemm_is_one_block(tape_dtype dtype, const tape__gemm_block *g);
 void tape__gemm_run_one_block(const tape__gemm_kernels *kernels, tape_dtype dtype, tape__gemm_block *g);
 
