@@ -43,7 +43,10 @@ set_property(SOURCE ${vectorised} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:
 # allowed where an exception that the other value would raise does not matter; no value depends on that.
 set_property(SOURCE lib/optim_update_f32.c APPEND PROPERTY COMPILE_OPTIONS
   "$<$<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>>:-fno-unswitch-loops;-fno-trapping-math>")
-# Padding pays in the loops of products alone.
+# Padding pays in the loops of products alone; a tile's should begin on a line of the cache, or a processor that two
+# threads share cannot feed it.
+set_property(SOURCE lib/kernels/gemm.c PROPERTY COMPILE_OPTIONS
+  "$<$<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>,$<STREQUAL:$<TARGET_PROPERTY:NAME>,tape-kernels-avx2>>:-falign-loops=64>")
 set(padded lib/kernels/gemm.c lib/kernels/any/gemm_driver.c)
 set(close ${TAPE_KERNEL_SOURCES} ${TAPE_PLAIN_SOURCES})
 list(TRANSFORM padded PREPEND ${PROJECT_SOURCE_DIR}/)
