@@ -8,6 +8,24 @@ static __attribute__((noinline)) void FOR(store_parts)(char *c, int64_t c_row, c
         FOR(store_part)(c + i * c_row, x[i], tail);
 }
 
+#define AT(j, last) ((j) > 0 && (j) == vecs - 1 ? (last) : (j) * (int)sizeof(FOR(vec)))
+#define LOAD(from) (part ? FOR(load_part)(from, tail) : FOR(load)(from))
+/* One k, after which A and B go on by so many bytes. */
+#define STEP(a_bytes, b_bytes)                                                                                         \
+    do {                                                                                                               \
+        EACH (j, vecs)                                                                                                 \
+            y[j] = LOAD(b + AT(j, b_last));                                                                            \
+        EACH (i, rows) {                                                                                               \
+            FOR(elem) s;                                                                                               \
+            memcpy(&s, group[i / 3] + i % 3 * a_row, sizeof s);                                                        \
+            EACH (j, vecs)                                                                                             \
+                x[i][j] = MUL_ADD(FOR(splat)(s), y[j], x[i][j]);                                                       \
+        }                                                                                                              \
+        EACH (i, (rows + 2) / 3)                                                                                       \
+            group[i] += a_bytes;                                                                                       \
+        b += b_bytes;                                                                                                  \
+    } while (0)
+
 /* rows x vecs vectors of C. The last vector of a row starts some bytes into it (t->b_last, t->c_last), which may
    overlap the one before. With `part` there is one vector, of t->tail columns. */
 TAPE__INLINE void FOR(tile)(const struct tile *t, const char *a, const char *b, char *c, const char *add,
@@ -24,25 +42,19 @@ TAPE__INLINE void FOR(tile)(const struct tile *t, const char *a, const char *b, 
     EACH (i, rows)
         EACH (j, vecs)
             x[i][j] = FOR(splat)(0);
-#define AT(j, last) ((j) > 0 && (j) == vecs - 1 ? (last) : (j) * (int)sizeof(FOR(vec)))
-#define LOAD(from) (part ? FOR(load_part)(from, tail) : FOR(load)(from))
-    for (int64_t p = t->g->k; p > 0; p--) {
-        int64_t step;
-        EACH (j, vecs)
-            y[j] = LOAD(b + AT(j, b_last));
-        EACH (i, rows) {
-            FOR(elem) s;
-            memcpy(&s, group[i / 3] + i % 3 * a_row, sizeof s);
-            EACH (j, vecs)
-                x[i][j] = MUL_ADD(FOR(splat)(s), y[j], x[i][j]);
+    if (vecs == 2 && rows > 3 && a_next == 0 && b_next == 0) { /* most products: worth a loop with less in it */
+        const int64_t a_k = t->a_k, b_k = t->b_k;
+        for (int64_t p = t->g->k; p > 0; p--)
+            STEP(a_k, b_k);
+    } else {
+        for (int64_t p = t->g->k; p > 0; p--) {
+            int64_t a_bytes, b_bytes;
+            memcpy(&a_bytes, a_step, sizeof a_bytes);
+            memcpy(&b_bytes, b_step, sizeof b_bytes);
+            STEP(a_bytes, b_bytes);
+            a_step += a_next;
+            b_step += b_next;
         }
-        memcpy(&step, a_step, sizeof step);
-        EACH (i, (rows + 2) / 3)
-            group[i] += step;
-        memcpy(&step, b_step, sizeof step);
-        b += step;
-        a_step += a_next;
-        b_step += b_next;
     }
     if (add)
         EACH (i, rows)
@@ -58,9 +70,10 @@ TAPE__INLINE void FOR(tile)(const struct tile *t, const char *a, const char *b, 
     EACH (i, rows)
         EACH (j, vecs)
             FOR(store)(c + i * c_row + AT(j, c_last), x[i][j]);
+}
 #undef AT
 #undef LOAD
-}
+#undef STEP
 
 /* One function a shape: tile_2_6 has 2 vectors and 6 rows, tile_part_6 a partial one. */
 #define DEFINE(name, vecs, rows, part)                                                                                 \
