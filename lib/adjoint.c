@@ -9,47 +9,58 @@
 
 #define IN_PLACE ((size_t)1 << 16) /* bytes of a leaf's adjoint from which a copy costs more than a claim */
 
-static bool out_of_memory(tape *t, const tape__layout *layout)
+static TAPE__NOINLINE bool out_of_memory(tape *t, const tape__layout *layout)
 {
     return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for an adjoint of %s", TAPE__LAYOUT_TEXT(layout));
 }
 
 /* The pool lives in the arena: tape_reset() and tape_rewind() forget it (tape.c). */
-static tape__adjoint *from_pool(tape *t)
+TAPE__INLINE tape__adjoint *from_pool(tape *t)
 {
     tape__adjoint *adjoint = t->free_adjoints;
-    if (!adjoint)
+    if (TAPE__UNLIKELY(!adjoint))
         return tape__arena_get(&t->arena, sizeof *adjoint);
     t->free_adjoints = adjoint->owner;
+    return adjoint;
+}
+
+TAPE__INLINE tape__adjoint *wrap(tape *t, void *data, const tape__layout *layout, void *block, size_t bytes,
+                                 tape__adjoint *owner)
+{
+    tape__adjoint *adjoint = from_pool(t);
+    if (TAPE__UNLIKELY(!adjoint)) {
+        out_of_memory(t, layout);
+        return NULL;
+    }
+    *adjoint = (tape__adjoint){data, layout, block, bytes, owner, 1, false, NULL, NULL};
+    if (owner)
+        owner->refs++;
     return adjoint;
 }
 
 tape__adjoint *tape__adjoint_wrap(tape *t, void *data, const tape__layout *layout, void *block, size_t bytes,
                                   tape__adjoint *owner)
 {
-    tape__adjoint *adjoint = from_pool(t);
-    if (!adjoint) {
-        out_of_memory(t, layout);
+    return wrap(t, data, layout, block, bytes, owner);
+}
+
+TAPE__INLINE tape__adjoint *new_adjoint(tape *t, const tape__layout *dense, unsigned dtype)
+{
+    const size_t bytes = (size_t)dense->numel * tape__item_size(dtype);
+    void *block = tape__arena_get(&t->arena, bytes);
+    if (TAPE__UNLIKELY(!block)) {
+        out_of_memory(t, dense);
         return NULL;
     }
-    *adjoint = (tape__adjoint){data, layout, block, bytes, owner, 1, NULL, NULL, false};
-    if (owner)
-        owner->refs++;
+    tape__adjoint *adjoint = wrap(t, block, dense, block, bytes, NULL);
+    if (TAPE__UNLIKELY(!adjoint))
+        tape__arena_put(&t->arena, block, bytes);
     return adjoint;
 }
 
 tape__adjoint *tape__adjoint_new(tape *t, const tape__layout *dense, tape_dtype dtype)
 {
-    size_t bytes = (size_t)dense->numel * tape_dtype_size(dtype);
-    void *block = tape__arena_get(&t->arena, bytes);
-    if (!block) {
-        out_of_memory(t, dense);
-        return NULL;
-    }
-    tape__adjoint *adjoint = tape__adjoint_wrap(t, block, dense, block, bytes, NULL);
-    if (!adjoint)
-        tape__arena_put(&t->arena, block, bytes);
-    return adjoint;
+    return new_adjoint(t, dense, dtype);
 }
 
 void tape__adjoint_release(tape *t, tape__adjoint *adjoint)
@@ -74,7 +85,7 @@ tape__adjoint *tape__adjoint_of(tape *t, const tape__node *x)
     }
     tape__adjoint *adjoint = tape__adjoint_new(t, x->layout->dense, x->dtype);
     if (adjoint)
-        memcpy(adjoint->data, &x->adj, tape_dtype_size(x->dtype));
+        memcpy(adjoint->data, &x->adj, tape__item_size(x->dtype));
     return adjoint;
 }
 
@@ -112,14 +123,14 @@ static bool is_exclusive(const tape__adjoint *adjoint)
 
 static inline bool is_large_leaf(const tape__node *x)
 {
-    return x->op == TAPE__OP_LEAF && (size_t)x->layout->numel * tape_dtype_size(x->dtype) >= IN_PLACE;
+    return x->op == TAPE__OP_LEAF && (size_t)x->layout->numel * tape__item_size(x->dtype) >= IN_PLACE;
 }
 
 /* An adjoint in the buffer of a leaf's gradient; NULL where that cannot be had. */
-static tape__adjoint *adjoint_in_place(tape *t, tape__node *x)
+static __attribute__((noinline)) tape__adjoint *adjoint_in_place(tape *t, tape__node *x)
 {
     tape__leaf *leaf = x->u.leaf;
-    if (!t->claiming || !is_large_leaf(x) || !tape__alias_alive(t, x) || leaf->dtype != x->dtype)
+    if (!t->claiming || !tape__alias_alive(t, x) || leaf->dtype != x->dtype)
         return NULL;
     void *data = tape__leaf_claim(t, leaf);
     if (!data)
@@ -132,6 +143,17 @@ static tape__adjoint *adjoint_in_place(tape *t, tape__node *x)
     adjoint->leaf = leaf;
     adjoint->next_claim = t->claims;
     t->claims = adjoint;
+    return adjoint;
+}
+
+/* The adjoint that x does not have yet, not initialised. NULL after an error. */
+TAPE__INLINE tape__adjoint *first_adjoint(tape *t, tape__node *x)
+{
+    tape__adjoint *adjoint = TAPE__UNLIKELY(is_large_leaf(x)) ? adjoint_in_place(t, x) : NULL;
+    if (!adjoint && !(adjoint = new_adjoint(t, x->layout->dense, x->dtype)))
+        return NULL;
+    x->adj.adjoint = adjoint;
+    x->flags |= TAPE__HAS_ADJOINT;
     return adjoint;
 }
 
@@ -149,23 +171,16 @@ bool tape__adjoint_lend(tape *t, tape__node *x, const void *data, const tape__la
 static bool contribute_first(tape *t, tape__node *x, const void *data, const tape__layout *layout,
                              tape__adjoint *holder)
 {
-    tape__adjoint *mine;
-    if (holder && holder->lent)
-        holder = NULL;
-    if (holder && holder->data == data && holder->layout == layout) {
-        mine = holder;
-        mine->refs++;
-    } else if (holder) {
-        tape__adjoint *owner = holder->block ? holder : holder->owner;
-        mine = tape__adjoint_wrap(t, (void *)(uintptr_t)data, layout, NULL, 0, owner);
-    } else {
-        mine = adjoint_in_place(t, x);
-        if (!mine)
-            mine = tape__adjoint_new(t, x->layout->dense, x->dtype);
-        if (mine)
-            tape__copy_dense(t, layout, x->dtype, data, mine->data);
+    if (!holder || holder->lent) {
+        tape__adjoint *copy = first_adjoint(t, x);
+        if (copy)
+            tape__copy_dense(t, layout, x->dtype, data, copy->data);
+        return copy;
     }
-    if (!mine)
+    tape__adjoint *mine = holder;
+    if (holder->data == data && holder->layout == layout)
+        mine->refs++;
+    else if (!(mine = wrap(t, (void *)(uintptr_t)data, layout, NULL, 0, holder->block ? holder : holder->owner)))
         return false;
     x->adj.adjoint = mine;
     x->flags |= TAPE__HAS_ADJOINT;
@@ -209,6 +224,18 @@ void tape__adjoint_settle(tape *t)
     }
 }
 
+/* An adjoint that is shared, or a view, becomes x's own. */
+static TAPE__NOINLINE void *make_exclusive(tape *t, tape__node *x)
+{
+    tape__adjoint *old = x->adj.adjoint, *mine = new_adjoint(t, x->layout->dense, x->dtype);
+    if (!mine)
+        return NULL;
+    tape__copy_dense(t, old->layout, x->dtype, old->data, mine->data);
+    tape__adjoint_release(t, old);
+    x->adj.adjoint = mine;
+    return mine->data;
+}
+
 void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate)
 {
     *accumulate = x->flags & TAPE__HAS_ADJOINT;
@@ -216,21 +243,10 @@ void *tape__adjoint_target(tape *t, tape__node *x, bool *accumulate)
         x->flags |= TAPE__HAS_ADJOINT;
         return &x->adj;
     }
-    if (*accumulate && is_exclusive(x->adj.adjoint))
-        return x->adj.adjoint->data;
-    tape__adjoint *mine = *accumulate ? NULL : adjoint_in_place(t, x);
-    if (!mine)
-        mine = tape__adjoint_new(t, x->layout->dense, x->dtype);
-    if (!mine)
-        return NULL;
-    if (*accumulate) {
-        tape__adjoint *old = x->adj.adjoint;
-        tape__copy_dense(t, old->layout, x->dtype, old->data, mine->data);
-        tape__adjoint_release(t, old);
-    }
-    x->adj.adjoint = mine;
-    x->flags |= TAPE__HAS_ADJOINT;
-    return mine->data;
+    if (*accumulate)
+        return is_exclusive(x->adj.adjoint) ? x->adj.adjoint->data : make_exclusive(t, x);
+    tape__adjoint *mine = first_adjoint(t, x);
+    return mine ? mine->data : NULL;
 }
 
 bool tape__contribute_sum(tape *t, tape__node *x, const void *data, const tape__layout *layout)

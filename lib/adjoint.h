@@ -18,9 +18,9 @@ typedef struct tape__adjoint {
     size_t bytes;                /* of the block */
     struct tape__adjoint *owner; /* a view's: whose block it looks into; the free list's link */
     uint32_t refs;
+    bool lent;                        /* the caller's memory: whoever keeps it beyond this visit makes a copy */
     tape__leaf *leaf;                 /* whose gradient's buffer `data` is; NULL for any other memory */
     struct tape__adjoint *next_claim; /* the next one of these */
-    bool lent;                        /* the caller's memory: whoever keeps it beyond this visit makes a copy */
 } tape__adjoint;
 
 static inline bool tape__is_single(const tape__node *node)

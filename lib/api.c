@@ -434,6 +434,20 @@ tape_tensor tape_gradient(tape_tensor x)
     return leaf->has_gradient ? tape__leaf_handle(tape__leaf_gradient(leaf)) : TAPE_NONE;
 }
 
+bool tape_update_of(tape_tensor x, tape_update *update)
+{
+    tape__leaf *leaf = quick_leaf(x);
+    if (!leaf && !(leaf = leaf_for("update_of", x)))
+        return false;
+    if (!leaf->has_gradient)
+        return false;
+    if (TAPE__UNLIKELY(tape__tls->promote) && leaf->dtype == TAPE_F32)
+        return tape__error(tape__tls, TAPE_ERROR_STATE, "not while f32 leaves are read as f64");
+    leaf->version++;
+    *update = (tape_update){leaf->data, tape__leaf_gradient(leaf)->data, leaf->layout.numel, (tape_dtype)leaf->dtype};
+    return true;
+}
+
 tape_status tape_zero_grad(tape_tensor x)
 {
     tape__leaf *leaf = quick_leaf(x);

@@ -138,6 +138,14 @@ void tape__arena_put(tape__arena *arena, void *block, size_t bytes)
     memcpy(block, &arena->free_lists[class], sizeof(void *));
     arena->free_lists[class] = block;
     arena->free_bytes += size;
+    if (class >= arena->lists)
+        arena->lists = class + 1;
+}
+
+void tape__arena_empty_lists(tape__arena *arena)
+{
+    memset(arena->free_lists, 0, arena->lists * sizeof *arena->free_lists);
+    arena->lists = 0;
 }
 
 tape__arena_position tape__arena_mark(const tape__arena *arena)

@@ -26,6 +26,7 @@ typedef struct tape__arena {
     uint32_t chunk_count, chunk_capacity, current;
     size_t filled;     /* bytes in the chunks before the current one */
     size_t free_bytes; /* in the free lists */
+    unsigned lists;    /* no block of this class or a larger one has been put back since they were emptied */
     void *free_lists[TAPE__SIZE_CLASSES];
 } tape__arena;
 
@@ -37,6 +38,9 @@ void *tape__arena_get(tape__arena *arena, size_t bytes);
 
 /* Give a block of `bytes` back for reuse before the arena is rewound. */
 void tape__arena_put(tape__arena *arena, void *block, size_t bytes);
+
+/* Forget the blocks that were given back. */
+void tape__arena_empty_lists(tape__arena *arena);
 
 tape__arena_position tape__arena_mark(const tape__arena *arena);
 void tape__arena_rewind(tape__arena *arena, tape__arena_position position);

@@ -45,52 +45,70 @@ static bool run_hook(tape__sweep *s, uint32_t x_slot, tape__leaf *leaf)
     return ok;
 }
 
+/* Hooks may fail, free leaves and see what others have left. */
+static bool run_hooks(tape__sweep *s)
+{
+    for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(s->t, slot)->in[0]) {
+        const tape__node *x = tape__at(s->t, slot);
+        if (tape__alias_alive(s->t, x) && x->u.leaf->hook && !run_hook(s, slot, x->u.leaf))
+            return false;
+    }
+    return true;
+}
+
 /* Everything that can fail, before anything changes. */
 static bool prepare_commit(tape__sweep *s)
 {
-    for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(s->t, slot)->in[0]) {
-        tape__node *x = tape__at(s->t, slot);
-        tape__leaf *leaf = x->u.leaf;
-        if (tape__alias_alive(s->t, x) && leaf->hook && !run_hook(s, slot, leaf))
-            return false;
-    }
-    for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(s->t, slot)->in[0]) {
-        tape__node *x = tape__at(s->t, slot);
-        if (!tape__alias_alive(s->t, x))
-            tape__adjoint_drop(s->t, x); /* freed since, perhaps by a hook: nobody can read its gradient */
+    tape *t = s->t;
+    bool hooked = false;
+    for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(t, slot)->in[0])
+        hooked |= tape__at(t, slot)->u.leaf->hook != NULL;
+    if (TAPE__UNLIKELY(hooked) && !run_hooks(s))
+        return false;
+    for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(t, slot)->in[0]) {
+        tape__node *x = tape__at(t, slot);
+        if (!tape__alias_alive(t, x))
+            tape__adjoint_drop(t, x); /* freed since, perhaps by a hook: nobody can read its gradient */
         else if (!tape__leaf_gradient_buffer(x->u.leaf))
-            return tape__error(s->t, TAPE_ERROR_MEMORY, "out of memory for the gradient of a leaf of shape %s",
+            return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for the gradient of a leaf of shape %s",
                                TAPE__LAYOUT_TEXT(x->layout));
     }
     return true;
 }
 
-static void commit_leaf(tape *t, tape__node *x)
+/* gradient = or += the adjoint, which lies elsewhere. */
+static void write_gradient(const tape *t, const tape__leaf *leaf, const tape__node *x, void *gradient)
 {
-    tape__leaf *leaf = x->u.leaf;
-    bool single = tape__is_single(x);
+    const bool single = tape__is_single(x);
     const void *data = single ? (const void *)&x->adj : x->adj.adjoint->data;
     const tape__layout *layout = single ? x->layout : x->adj.adjoint->layout, *dense = x->layout->dense;
-    const bool in_place = !single && x->adj.adjoint->leaf;
-    const struct tape__parallel *threads = tape__threads_of(t);
+    if (x->dtype != leaf->dtype) { /* promoted to f64 by the checker */
+        tape__cast(tape__threads_of(t), dense->rank, dense->size, x->dtype, data, layout->stride, leaf->dtype,
+                   gradient);
+    } else if (leaf->has_gradient) {
+        const void *operands[2] = {gradient, data};
+        const int64_t *strides[2] = {dense->stride, layout->stride};
+        tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, x->dtype, dense->rank, dense->size, gradient,
+                          operands, strides, NULL);
+    } else {
+        tape__copy_dense(t, layout, x->dtype, data, gradient);
+    }
+}
+
+static void commit_leaf(const tape *t, const tape__node *x)
+{
+    tape__leaf *leaf = x->u.leaf;
+    const bool in_place = !tape__is_single(x) && x->adj.adjoint->leaf;
     if (in_place)
         tape__leaf_lock(leaf);
     else
         tape__leaf_lock_gradient(leaf);
     tape__leaf *gradient = tape__leaf_gradient(leaf);
     gradient->version++;
-    if (in_place) {
-        assert(data == gradient->data);
-    } else if (x->dtype != leaf->dtype) { /* promoted to f64 by the checker */
-        tape__cast(threads, dense->rank, dense->size, x->dtype, data, layout->stride, leaf->dtype, gradient->data);
-    } else if (leaf->has_gradient) {
-        const void *operands[2] = {gradient->data, data};
-        const int64_t *strides[2] = {dense->stride, layout->stride};
-        tape__ewise_value(t->kernels, threads, TAPE__EW_add, x->dtype, dense->rank, dense->size, gradient->data,
-                          operands, strides, NULL);
-    } else {
-        tape__copy_dense(t, layout, x->dtype, data, gradient->data);
-    }
+    if (in_place)
+        assert(x->adj.adjoint->data == gradient->data);
+    else
+        write_gradient(t, leaf, x, gradient->data);
     leaf->has_gradient = true;
     tape__leaf_unlock(leaf);
 }

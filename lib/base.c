@@ -92,8 +92,7 @@ const char *tape_status_name(tape_status status)
 
 size_t tape_dtype_size(tape_dtype dtype)
 {
-    static const unsigned char sizes[] = {4, 8, 4, 8, 1};
-    return (unsigned)dtype < sizeof sizes ? sizes[dtype] : 0;
+    return (unsigned)dtype <= TAPE_U8 ? tape__item_size(dtype) : 0;
 }
 
 const char *tape_dtype_name(tape_dtype dtype)

@@ -45,4 +45,10 @@ void tape__memory_put(tape__memory *memory, void *block, size_t bytes);
 void tape__append(char *buffer, size_t size, size_t *used, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Bytes of an element of a dtype that is one: digits of a number cost less than a table. */
+TAPE__INLINE size_t tape__item_size(unsigned dtype)
+{
+    return 0x18484u >> 4 * dtype & 15;
+}
+
 #endif

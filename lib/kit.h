@@ -190,6 +190,7 @@ struct tape_optim {
     int64_t params;     /* of the set when the optimiser was made */
     int64_t *step;      /* taken, per parameter */
     tape_tensor *state; /* TAPE__OPTIM_STATES per parameter; TAPE_NONE where the kind has none */
+    bool has_state;     /* some are not */
     int64_t steps;
 };
 

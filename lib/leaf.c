@@ -8,39 +8,15 @@
 #include "op_index.h"
 #include "tape.h"
 
-#define FIRST_LEAVES 64u /* in chunk 0; each further chunk holds twice as many as the one before it */
-#define MOST_CHUNKS 22u
+#define FIRST_LEAVES TAPE__FIRST_LEAVES
+#define MOST_CHUNKS TAPE__LEAF_CHUNKS
 
 /* Descriptors are never given back before tape_shutdown(): a stale handle, or a record that saved a leaf, may always
  * look at its generation and version. */
-static _Atomic(tape__leaf *) chunks[MOST_CHUNKS];
+_Atomic(tape__leaf *) tape__leaf_chunks[MOST_CHUNKS];
 static uint32_t leaf_count;
 static tape__leaf *free_leaves;
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
-
-TAPE__INLINE uint32_t chunk_of(uint32_t slot)
-{
-    return 31u - (uint32_t)__builtin_clz(slot / FIRST_LEAVES + 1);
-}
-
-TAPE__INLINE uint32_t first_slot(uint32_t chunk)
-{
-    return FIRST_LEAVES * ((1u << chunk) - 1);
-}
-
-TAPE__INLINE tape__leaf *leaf_at(uint32_t slot)
-{
-    uint32_t chunk = chunk_of(slot);
-    tape__leaf *leaves = chunk < MOST_CHUNKS ? atomic_load_explicit(&chunks[chunk], memory_order_acquire) : NULL;
-    return leaves ? &leaves[slot - first_slot(chunk)] : NULL;
-}
-
-tape__leaf *tape__live_leaf(tape_tensor x)
-{
-    tape__leaf *leaf = x.flags & TAPE__FLAG_LEAF ? leaf_at(x.slot) : NULL;
-    bool alive = leaf && x.generation && atomic_load_explicit(&leaf->generation, memory_order_acquire) == x.generation;
-    return TAPE__LIKELY(alive) ? leaf : NULL;
-}
 
 /* Called with the lock held. */
 static tape__leaf *take_descriptor(void)
@@ -50,20 +26,21 @@ static tape__leaf *take_descriptor(void)
         free_leaves = leaf->next_free;
         return leaf;
     }
-    uint32_t chunk = chunk_of(leaf_count), size = FIRST_LEAVES << chunk;
+    uint32_t chunk = tape__leaf_chunk(leaf_count);
     if (chunk == MOST_CHUNKS)
         return NULL;
-    if (!atomic_load_explicit(&chunks[chunk], memory_order_relaxed)) {
+    uint32_t size = FIRST_LEAVES << chunk;
+    if (!atomic_load_explicit(&tape__leaf_chunks[chunk], memory_order_relaxed)) {
         tape__leaf *leaves = calloc(size, sizeof *leaves);
         if (!leaves)
             return NULL;
         for (uint32_t i = 0; i < size; i++) {
-            leaves[i].slot = first_slot(chunk) + i;
+            leaves[i].slot = size - FIRST_LEAVES + i;
             atomic_flag_clear(&leaves[i].lock);
         }
-        atomic_store_explicit(&chunks[chunk], leaves, memory_order_release);
+        atomic_store_explicit(&tape__leaf_chunks[chunk], leaves, memory_order_release);
     }
-    return leaf_at(leaf_count++);
+    return tape__leaf_at(leaf_count++);
 }
 
 static void return_descriptor(tape__leaf *leaf)
@@ -273,13 +250,13 @@ void tape__leaves_shutdown(void)
 {
     pthread_mutex_lock(&registry_lock);
     for (uint32_t slot = 0; slot < leaf_count; slot++) {
-        tape__leaf *leaf = leaf_at(slot);
+        tape__leaf *leaf = tape__leaf_at(slot);
         if (atomic_load_explicit(&leaf->generation, memory_order_relaxed))
             leaf_memory_free(leaf);
     }
-    for (uint32_t i = 0; i < MOST_CHUNKS && atomic_load_explicit(&chunks[i], memory_order_relaxed); i++) {
-        free(atomic_load_explicit(&chunks[i], memory_order_relaxed));
-        atomic_store_explicit(&chunks[i], NULL, memory_order_relaxed);
+    for (uint32_t i = 0; i < MOST_CHUNKS && atomic_load_explicit(&tape__leaf_chunks[i], memory_order_relaxed); i++) {
+        free(atomic_load_explicit(&tape__leaf_chunks[i], memory_order_relaxed));
+        atomic_store_explicit(&tape__leaf_chunks[i], NULL, memory_order_relaxed);
     }
     leaf_count = 0;
     free_leaves = NULL;
@@ -320,22 +297,32 @@ static bool promote_value(tape *t, tape__node *node)
     return true;
 }
 
-static TAPE__NOINLINE uint32_t make_proxy(tape *t, tape__leaf *leaf, uint64_t generation)
+/* The proxy of a leaf that this tape meets for the first time, or again after the layouts were renewed. */
+static TAPE__NOINLINE tape__proxy *make_proxy(tape *t, tape__leaf *leaf, uint64_t generation)
 {
     if (leaf->slot >= t->proxy_count && !grow_proxies(t, leaf->slot))
-        return TAPE__NO_SLOT;
+        return NULL;
     tape__proxy *proxy = &t->proxies[leaf->slot];
-    if (proxy->generation != generation || !proxy->layout || proxy->epoch != t->layout_epoch) {
-        proxy->layout = tape__layout_dense(&t->layouts, leaf->layout.rank, leaf->layout.size);
-        if (!proxy->layout) {
-            tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a layout");
-            return TAPE__NO_SLOT;
-        }
+    const tape__layout *layout = tape__layout_dense(&t->layouts, leaf->layout.rank, leaf->layout.size);
+    if (!layout) {
+        tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a layout");
+        return NULL;
     }
     if (proxy->generation != generation)
         proxy->node[0] = proxy->node[1] = TAPE__NO_SLOT;
     note_user(t, leaf);
-    bool wants = atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed);
+    proxy->generation = generation;
+    proxy->leaf = leaf;
+    proxy->layout = layout;
+    proxy->epoch = t->layout_epoch;
+    return proxy;
+}
+
+/* A node that stands for the leaf from now on. */
+static uint32_t make_stand_in(tape *t, tape__proxy *proxy)
+{
+    tape__leaf *leaf = proxy->leaf;
+    const bool wants = atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed);
     uint32_t slot;
     tape__node *node = tape__new_node(t, &slot);
     if (!node)
@@ -347,12 +334,9 @@ static TAPE__NOINLINE uint32_t make_proxy(tape *t, tape__leaf *leaf, uint64_t ge
     node->dtype = leaf->dtype;
     node->flags = (uint8_t)(TAPE__LEAF_ALIAS | (wants ? TAPE__REQUIRES_GRAD : 0));
     node->u.leaf = leaf;
-    memcpy(node->saved, &generation, sizeof generation);
-    if (t->promote && node->dtype == TAPE_F32 && !promote_value(t, node))
+    memcpy(node->saved, &proxy->generation, sizeof proxy->generation);
+    if (TAPE__UNLIKELY(t->promote) && node->dtype == TAPE_F32 && !promote_value(t, node))
         return TAPE__NO_SLOT;
-    proxy->generation = generation;
-    proxy->leaf = leaf;
-    proxy->epoch = t->layout_epoch;
     proxy->node[wants] = slot;
     return slot;
 }
@@ -372,13 +356,36 @@ static TAPE__NOINLINE uint32_t bad_handle(tape *t, tape_tensor x, int position)
     return TAPE__NO_SLOT;
 }
 
+/* What this tape knows of a live leaf that it has met before, perhaps before a reset. */
+static tape__proxy *known_proxy(const tape *t, tape_tensor x)
+{
+    tape__proxy *proxy = &t->proxies[x.slot];
+    bool known = x.slot < t->proxy_count && x.generation && proxy->generation == x.generation &&
+                 proxy->epoch == t->layout_epoch &&
+                 atomic_load_explicit(&proxy->leaf->generation, memory_order_acquire) == x.generation;
+    return known ? proxy : NULL;
+}
+
+tape__node *tape__meet(tape *t, tape_tensor x, uint32_t *slot)
+{
+    tape__proxy *proxy = x.flags & TAPE__FLAG_LEAF ? known_proxy(t, x) : NULL;
+    *slot = proxy ? make_stand_in(t, proxy) : TAPE__NO_SLOT;
+    return *slot == TAPE__NO_SLOT ? NULL : tape__at(t, *slot);
+}
+
 static uint32_t resolve_leaf(tape *t, tape_tensor x, int position)
 {
     uint32_t found;
     if (TAPE__LIKELY(tape__find_leaf(t, x, &found) != NULL))
         return found;
-    tape__leaf *leaf = tape__live_leaf(x);
-    return leaf ? make_proxy(t, leaf, x.generation) : bad_handle(t, x, position);
+    tape__proxy *proxy = known_proxy(t, x);
+    if (!proxy) {
+        tape__leaf *leaf = tape__live_leaf(x);
+        if (!leaf)
+            return bad_handle(t, x, position);
+        proxy = make_proxy(t, leaf, x.generation);
+    }
+    return proxy ? make_stand_in(t, proxy) : TAPE__NO_SLOT;
 }
 
 uint32_t tape__resolve(tape *t, tape_tensor x, int position)

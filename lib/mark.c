@@ -9,7 +9,7 @@
 void tape__empty_free_lists(tape *t)
 {
     t->free_adjoints = NULL;
-    memset(t->arena.free_lists, 0, sizeof t->arena.free_lists);
+    tape__arena_empty_lists(&t->arena);
 }
 
 static bool grow_marks(tape *t)
@@ -102,6 +102,8 @@ static void join_free_lists(tape *t, const tape__mark_state *mark)
         while (*link)
             link = *link;
         *link = older;
+        if ((unsigned)class >= t->arena.lists)
+            t->arena.lists = (unsigned)class + 1;
     }
 }
 

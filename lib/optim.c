@@ -60,6 +60,8 @@ static tape_status make_state(tape_optim *o)
         return TAPE_ERROR_MEMORY;
     for (int64_t i = 0; i < slots; i++)
         o->state[i] = TAPE_NONE;
+    for (int k = 0; k < TAPE__OPTIM_STATES; k++)
+        o->has_state |= tape__optim_state_name(o, k) != NULL;
     for (int64_t p = 0; p < o->params; p++) {
         tape_tensor leaf = o->set->param[p].leaf;
         o->step[p] = 0;
@@ -206,7 +208,7 @@ static tape_status check_state(const tape_optim *o)
     if (o->set->param_count != o->params)
         return tape_fail(TAPE_ERROR_STATE, "optim_step: the set has %lld parameters now and had %lld when %s was made",
                          (long long)o->set->param_count, (long long)o->params, kind_names[o->kind]);
-    for (int64_t i = 0; i < o->params * TAPE__OPTIM_STATES; i++)
+    for (int64_t i = 0; o->has_state && i < o->params * TAPE__OPTIM_STATES; i++)
         if (!tape_is_none(o->state[i]) && !tape_is_valid(o->state[i]))
             return tape_fail(TAPE_ERROR_HANDLE, "optim_step: the optimiser's state has been freed");
     return tape__params_check(o->set);
@@ -243,19 +245,19 @@ static void update_piece(void *arg, int64_t i)
 }
 
 /* `u` holds what is the same for all parameters. */
-static void step_one(tape_optim *o, int64_t p, tape_tensor gradient, update *u)
+static void step_one(tape_optim *o, int64_t p, const tape_update *leaf, update *u)
 {
     const struct tape__param *param = &o->set->param[p];
     struct tape__optim_job *job = &u->job;
-    u->f64 = param->dtype == TAPE_F64;
+    u->f64 = leaf->dtype == TAPE_F64;
     job->numbers.lr = o->numbers.lr * param->lr_factor;
     job->numbers.weight_decay = param->weight_decay >= 0 ? param->weight_decay : o->numbers.weight_decay;
     job->step = ++o->step[p];
-    job->n = param->numel;
-    job->g = tape_data(gradient);
-    job->p = tape_data_mut(param->leaf);
+    job->n = leaf->numel;
+    job->g = leaf->gradient;
+    job->p = leaf->data;
     const tape_tensor *state = &o->state[p * TAPE__OPTIM_STATES];
-    for (int k = 0; k < TAPE__OPTIM_STATES; k++)
+    for (int k = 0; o->has_state && k < TAPE__OPTIM_STATES; k++)
         job->state[k] = tape_is_none(state[k]) ? NULL : tape_data_mut(state[k]);
     if (job->n >= 2 * PIECE)
         tape_parallel_for((job->n + PIECE - 1) / PIECE, update_piece, u);
@@ -272,9 +274,9 @@ tape_status tape_optim_step(tape_optim *o)
         return status;
     update u = {.job = {.kind = o->kind, .numbers = o->numbers}};
     for (int64_t p = 0; p < o->params; p++) {
-        tape_tensor gradient = tape_gradient(o->set->param[p].leaf);
-        if (!tape_is_none(gradient))
-            step_one(o, p, gradient, &u);
+        tape_update leaf;
+        if (tape_update_of(o->set->param[p].leaf, &leaf))
+            step_one(o, p, &leaf, &u);
     }
     o->steps++;
     return TAPE_OK;

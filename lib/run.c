@@ -8,7 +8,6 @@
 #include "trace.h"
 
 #define FEW_INPUTS 8
-#define COPY_AT_ONCE 65536 /* bytes that neither threads nor a plan of the copy would make faster */
 
 /* ---- outputs ----------------------------------------------------------------------------------------------------- */
 
@@ -42,6 +41,16 @@ tape__node *tape__output(tape__call *call, tape_dtype dtype, int rank, const int
     return node ? add_output(call, node, slot) : NULL;
 }
 
+tape__node *tape__output_like(tape__call *call, const tape__node *x)
+{
+    tape *t = call->t;
+    if (TAPE__UNLIKELY(call->again))
+        return same_output(call, (tape_dtype)x->dtype, x->layout->rank, x->layout->size);
+    uint32_t slot;
+    tape__node *node = tape__new_dense(t, (tape_dtype)x->dtype, x->layout->dense, &slot);
+    return node ? add_output(call, node, slot) : NULL;
+}
+
 /* The adjoint that a VJP adds into, as a node that owns nothing. */
 static tape__node *sink_output(tape__call *call)
 {
@@ -66,7 +75,7 @@ tape__node *tape__zeros_output(tape__call *call, tape_dtype dtype, int rank, con
         return sink_output(call);
     tape__node *node = tape__output(call, dtype, rank, size);
     if (node)
-        memset(node->data, 0, (size_t)node->layout->numel * tape_dtype_size((tape_dtype)node->dtype));
+        memset(node->data, 0, (size_t)node->layout->numel * tape__item_size(node->dtype));
     return node;
 }
 
@@ -85,7 +94,7 @@ tape__node *tape__output_view(tape__call *call, int64_t offset, int rank, const 
     tape__node *node = tape__new_node(t, &slot);
     if (!node)
         return NULL;
-    size_t item = tape_dtype_size(base->dtype);
+    size_t item = tape__item_size(base->dtype);
     node->data = layout->numel ? (unsigned char *)base->data + offset * (int64_t)item : base->data;
     node->layout = layout;
     node->version = base->version;
@@ -94,14 +103,9 @@ tape__node *tape__output_view(tape__call *call, int64_t offset, int rank, const 
     return add_output(call, node, slot);
 }
 
-void tape__copy_dense(const tape *t, const tape__layout *layout, tape_dtype dtype, const void *from, void *to)
+void tape__copy_strided(const tape *t, const tape__layout *layout, tape_dtype dtype, const void *from, void *to)
 {
-    size_t bytes = (size_t)layout->numel * tape_dtype_size(dtype);
-    if (tape__is_dense(layout) && bytes <= COPY_AT_ONCE)
-        memcpy(to, from, bytes);
-    else
-        tape__copy(tape__threads_of(t), tape_dtype_size(dtype), layout->rank, layout->size, from, layout->stride, to,
-                   NULL);
+    tape__copy(tape__threads_of(t), tape__item_size(dtype), layout->rank, layout->size, from, layout->stride, to, NULL);
 }
 
 void tape__adopt_output(tape__call *call, uint32_t slot)
@@ -120,7 +124,7 @@ const void *tape__dense_data(tape *t, const tape__node *x)
 {
     if (tape__is_dense(x->layout))
         return x->data;
-    size_t item = tape_dtype_size(x->dtype);
+    size_t item = tape__item_size(x->dtype);
     uint32_t slot;
     tape__node *passing = NULL; /* a replay makes it a node, which ends with the op */
     if (t->replaying == TAPE__REPLAY_OP &&
@@ -168,55 +172,78 @@ static tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_s
     return extra;
 }
 
-static void write_record(tape__call *call, int op, tape__extra *extra, const uint32_t *in)
+TAPE__INLINE void write_record(tape__call *call, int op, tape__extra *extra)
 {
     tape__node *y = call->out[0];
-    bool gradient = false;
+    uint8_t gradient = 0;
     for (int i = 0; i < call->n_in; i++) {
-        gradient |= (call->in[i]->flags & TAPE__REQUIRES_GRAD) != 0;
+        gradient |= call->in[i]->flags;
         extra->saved[i] = *call->in[i]->version;
     }
-    gradient = gradient && !(call->op->flags & TAPE__NO_GRADIENT);
-    for (int k = 0; k < call->n_out; k++) {
+    gradient &= call->op->flags & TAPE__NO_GRADIENT ? 0 : TAPE__REQUIRES_GRAD;
+    y->op = (uint16_t)op;
+    y->in[0] = call->n_in ? extra->in[0] : 0;
+    y->flags |= gradient; /* the sweep looks at output 0, whatever its dtype */
+    for (int k = 1; k < call->n_out; k++) {
         tape__node *node = call->out[k];
-        node->op = (uint16_t)(k ? TAPE__OP_OUTPUT : op);
-        node->in[0] = k ? call->out_slot[0] : call->n_in ? in[0] : 0;
-        if (gradient && node->dtype <= TAPE_F64)
-            node->flags |= TAPE__REQUIRES_GRAD;
+        node->op = TAPE__OP_OUTPUT;
+        node->in[0] = call->out_slot[0];
+        node->flags |= node->dtype <= TAPE_F64 ? gradient : 0;
     }
-    if (gradient) /* the sweep looks at output 0, whatever its dtype */
-        y->flags |= TAPE__REQUIRES_GRAD;
     extra->n_out = (uint16_t)call->n_out;
     y->u.extra = extra;
 }
 
-static bool resolve_all(tape *t, const tape_tensor *inputs, int n_in, uint32_t *slots, tape__node **nodes)
+/* The record's inputs, where they are: their slots in the record, their nodes in the call. */
+static bool resolve_all(tape__call *call, tape__extra *extra, const tape_tensor *inputs)
 {
-    for (int i = 0; i < n_in; i++) {
-        if (TAPE__LIKELY((nodes[i] = tape__find(t, inputs[i], &slots[i])) != NULL))
+    tape *t = call->t;
+    for (int i = 0; i < call->n_in; i++) {
+        uint32_t *slot = &extra->in[i];
+        if (TAPE__LIKELY((call->in[i] = tape__find(t, inputs[i], slot)) != NULL))
             continue;
-        if ((slots[i] = tape__resolve(t, inputs[i], i)) == TAPE__NO_SLOT)
+        if ((*slot = tape__resolve(t, inputs[i], i)) == TAPE__NO_SLOT)
             return false;
-        nodes[i] = tape__at(t, slots[i]);
+        call->in[i] = tape__at(t, *slot);
     }
     return true;
 }
 
-static bool run_call(tape__call *call, int op, tape__extra *extra, uint32_t *in)
+/* From handles to a record; false after an error, which leaves nothing but the block of `extra`. */
+TAPE__INLINE bool run_call(tape__call *call, int op, tape__extra *extra, const tape_tensor *inputs)
 {
-    uint32_t before = call->t->count;
+    tape *t = call->t;
+    if (!resolve_all(call, extra, inputs))
+        return false;
+    const uint32_t before = t->count;
     if (!call->op->forward(call)) {
-        tape__truncate(call->t, before);
+        tape__truncate(t, before);
         return false;
     }
     assert(call->n_out > 0);
-    if (call->t->paused == 0)
-        write_record(call, op, extra, in);
+    if (t->paused == 0)
+        write_record(call, op, extra);
     else
-        call->out[0]->in[0] = call->n_in ? in[0] : 0; /* a view of a leaf is followed back through it */
+        call->out[0]->in[0] = call->n_in ? extra->in[0] : 0; /* a view of a leaf is followed back through it */
     return true;
 }
 
+/* `nodes` has room for the inputs. out[] stays unset: zeroing it would cost as much as a small op. */
+TAPE__INLINE void start_call(tape__call *call, tape *t, const tape__op *row, tape__node **nodes, int n_in,
+                             const tape__extra *extra, size_t attr_size, const void *custom)
+{
+    call->t = t;
+    call->op = row;
+    call->n_in = n_in;
+    call->n_out = call->again = 0;
+    call->in = nodes;
+    call->in_slot = extra->in;
+    call->attr = extra->attr;
+    call->attr_size = attr_size;
+    call->custom = custom;
+}
+
+/* Any op, perhaps timed or searched for NaN. */
 static tape_tensor run_row(tape *t, int op, const tape__op *row, const void *custom, const tape_tensor *inputs,
                            int n_in, const void *attr, size_t attr_size)
 {
@@ -233,19 +260,10 @@ static tape_tensor run_row(tape *t, int op, const tape__op *row, const void *cus
         tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a record");
         return TAPE_NULL;
     }
-    uint32_t *in = extra->in;
-    tape__call call; /* out[] stays unset: zeroing it would cost as much as a small op */
-    call.t = t;
-    call.op = row;
-    call.n_in = n_in;
-    call.n_out = call.again = 0;
-    call.in = nodes;
-    call.in_slot = in;
-    call.attr = extra->attr;
-    call.attr_size = attr_size;
-    call.custom = custom;
+    tape__call call;
+    start_call(&call, t, row, nodes, n_in, extra, attr_size, custom);
     uint64_t start = tape__span_begin(t);
-    bool ok = resolve_all(t, inputs, n_in, in, nodes) && run_call(&call, op, extra, in);
+    bool ok = run_call(&call, op, extra, inputs);
     tape__span_end(t, start, op, row->name, ok ? &(tape__span_nodes){nodes, n_in, call.out_slot[0], call.n_out} : NULL);
     tape_tensor y = ok ? (tape_tensor){t->generation, call.out_slot[0], 0} : TAPE_NULL;
     if (ok && tape__traces(t) && !tape__trace_made(t, row, nodes, n_in, NULL, 0, call.out_slot[0], call.n_out))
@@ -259,11 +277,35 @@ static tape_tensor run_row(tape *t, int op, const tape__op *row, const void *cus
     return y;
 }
 
-tape_tensor tape__run(int op, const tape_tensor *inputs, int n_in, const void *attr, size_t attr_size)
+static TAPE__NOINLINE tape_tensor run_with_care(int op, const tape_tensor *inputs, int n_in, const void *attr,
+                                                size_t attr_size)
 {
     const tape__op *row = &tape__ops[op];
     tape *t = tape__begin(row->name);
     return t ? run_row(t, op, row, NULL, inputs, n_in, attr, attr_size) : TAPE_NULL;
+}
+
+/* The same, shorter, for what most calls are: few inputs, and nothing that asks for a detour. */
+tape_tensor tape__run(int op, const tape_tensor *inputs, int n_in, const void *attr, size_t attr_size)
+{
+    tape *t = tape__tls;
+    if (TAPE__UNLIKELY(!t || t->detour || n_in > FEW_INPUTS))
+        return run_with_care(op, inputs, n_in, attr, attr_size);
+    const tape__op *row = &tape__ops[op];
+    if (!t->composite_depth)
+        t->op_name = row->name;
+    tape__extra *extra = new_extra(t, n_in, attr, attr_size, NULL);
+    if (!extra)
+        return TAPE_NULL;
+    tape__node *nodes[FEW_INPUTS];
+    tape__call call;
+    start_call(&call, t, row, nodes, n_in, extra, attr_size, NULL);
+    bool ok = run_call(&call, op, extra, inputs);
+    if (ok)
+        tape__let_go(t, inputs, n_in);
+    if (TAPE__UNLIKELY(!ok || t->paused))
+        tape__arena_put(&t->arena, extra, extra->bytes);
+    return ok ? (tape_tensor){t->generation, call.out_slot[0], 0} : TAPE_NULL;
 }
 
 tape_tensor tape__run_custom(tape *t, const tape__op *row, const void *custom, const tape_tensor *inputs, int n_in,

@@ -123,13 +123,6 @@ static const tape__layout *intern(tape__layouts *table, int rank, const int64_t 
 
 /* ---- those in use ------------------------------------------------------------------------------------------------ */
 
-/* Where a layout is remembered; `step` tells views of one shape apart, and is 0 for the dense layout. */
-static inline uint32_t place_of(int rank, const int64_t *size, int64_t step)
-{
-    uint64_t h = (uint64_t)size[0] * 7 + (uint64_t)size[rank - 1] * 3 + (uint64_t)step * 5;
-    return (uint32_t)(h + (h >> 5) + (uint64_t)rank) % TAPE__RECENT_LAYOUTS;
-}
-
 static inline bool has_sizes(const tape__layout *layout, int rank, const int64_t *size)
 {
     bool equal = layout && layout->rank == rank;
@@ -142,7 +135,7 @@ const tape__layout *tape__layout_recent(const tape__layouts *table, int rank, co
 {
     if (rank < 1 || rank > TAPE_MAX_RANK)
         return NULL;
-    const tape__layout *layout = table->recent[place_of(rank, size, 0)];
+    const tape__layout *layout = table->recent[tape__layout_place(rank, size, 0)];
     return has_sizes(layout, rank, size) && tape__is_dense(layout) ? layout : NULL;
 }
 
@@ -156,7 +149,7 @@ const tape__layout *tape__layout_dense(tape__layouts *table, int rank, const int
     dense_strides(rank, size, stride);
     known = intern(table, rank, size, stride, NULL);
     if (rank > 0)
-        table->recent[place_of(rank, size, 0)] = known;
+        table->recent[tape__layout_place(rank, size, 0)] = known;
     return known;
 }
 
@@ -180,7 +173,7 @@ const tape__layout *tape__layout_strided(tape__layouts *table, int rank, const i
 {
     if (rank == 0)
         return tape__layout_dense(table, rank, size);
-    const tape__layout **place = &table->recent[place_of(rank, size, stride[0] + stride[rank - 1] * 9)];
+    const tape__layout **place = &table->recent[tape__layout_place(rank, size, stride[0] + stride[rank - 1] * 9)];
     bool equal = has_sizes(*place, rank, size);
     for (int i = 0; equal && i < rank; i++)
         equal = (*place)->stride[i] == stride[i];

@@ -34,6 +34,22 @@ typedef struct tape__layouts {
 void tape__layouts_init(tape__layouts *table, tape__memory *memory);
 void tape__layouts_free(tape__layouts *table);
 
+/* Where a layout is remembered; `step` tells views of one shape apart, and is 0 for the dense layout. */
+static inline uint32_t tape__layout_place(int rank, const int64_t *size, int64_t step)
+{
+    uint64_t h = (uint64_t)size[0] * 7 + (uint64_t)size[rank - 1] * 3 + (uint64_t)step * 5;
+    return (uint32_t)(h + (h >> 5) + (uint64_t)rank) % TAPE__RECENT_LAYOUTS;
+}
+
+/* The dense layout of a matrix that was asked for lately; NULL where it was not. */
+TAPE__INLINE const tape__layout *tape__layout_recent_matrix(const tape__layouts *table, int64_t m, int64_t n)
+{
+    const int64_t size[2] = {m, n};
+    const tape__layout *known = table->recent[tape__layout_place(2, size, 0)];
+    bool same = known && known->rank == 2 && known->size[0] == m && known->size[1] == n && tape__is_dense(known);
+    return same ? known : NULL;
+}
+
 /* The dense layout of a shape that was asked for lately; NULL where it was not, or is no shape. */
 const tape__layout *tape__layout_recent(const tape__layouts *table, int rank, const int64_t *size);
 

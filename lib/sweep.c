@@ -48,7 +48,7 @@ static tape__adjoint *holder_of(tape *t, tape__node *g, bool *failed)
         return owner->adj.adjoint;
     if (!(owner->flags & TAPE__OWNS_BLOCK))
         return NULL;
-    size_t bytes = (size_t)owner->layout->numel * tape_dtype_size(owner->dtype);
+    size_t bytes = (size_t)owner->layout->numel * tape__item_size(owner->dtype);
     tape__adjoint *adjoint = tape__adjoint_wrap(t, owner->data, owner->layout, owner->data, bytes, NULL);
     *failed = adjoint == NULL;
     if (adjoint) {

@@ -248,36 +248,49 @@ tape__node *tape__new_node(tape *t, uint32_t *slot)
     return node;
 }
 
+static TAPE__NOINLINE tape__node *out_of_memory(tape *t, tape_dtype dtype, int rank, const int64_t *size)
+{
+    tape__error(t, TAPE_ERROR_MEMORY, "out of memory for %s of %s", tape__shape_text(rank, size).text,
+                tape_dtype_name(dtype));
+    return NULL;
+}
+
+tape__node *tape__new_dense(tape *t, tape_dtype dtype, const tape__layout *dense, uint32_t *slot)
+{
+    size_t bytes = (size_t)dense->numel * tape__item_size(dtype);
+    void *data = tape__arena_get(&t->arena, bytes);
+    if (TAPE__UNLIKELY(!data))
+        return out_of_memory(t, dtype, dense->rank, dense->size);
+    if (TAPE__UNLIKELY(t->count == t->capacity) && !tape__grow_nodes(t)) {
+        tape__arena_put(&t->arena, data, bytes);
+        return NULL;
+    }
+    *slot = t->count++;
+    tape__node *node = tape__at(t, *slot);
+    *node = (tape__node){.generation = t->generation,
+                         .data = data,
+                         .layout = dense,
+                         .version = &node->own_version,
+                         .dtype = (uint8_t)dtype,
+                         .flags = TAPE__OWNS_BLOCK};
+    return node;
+}
+
 tape__node *tape__new_tensor(tape *t, tape_dtype dtype, int rank, const int64_t *size, uint32_t *slot)
 {
     int64_t numel;
+    if (TAPE__UNLIKELY(t->promote) && dtype == TAPE_F32)
+        dtype = TAPE_F64;
     const tape__layout *layout = rank ? tape__layout_recent(&t->layouts, rank, size) : t->scalar;
-    if (!layout && !tape__shape_numel(rank, size, &numel)) {
+    if (TAPE__LIKELY(layout != NULL))
+        return tape__new_dense(t, dtype, layout, slot);
+    if (!tape__shape_numel(rank, size, &numel)) {
         tape__error(t, TAPE_ERROR_SHAPE, "%s is no shape: sizes must not be negative nor their product overflow",
                     tape__shape_text(rank, size).text);
         return NULL;
     }
-    if (t->promote && dtype == TAPE_F32)
-        dtype = TAPE_F64;
-    if (!layout)
-        layout = tape__layout_dense(&t->layouts, rank, size);
-    size_t bytes = layout ? (size_t)layout->numel * tape_dtype_size(dtype) : 0;
-    void *data = layout ? tape__arena_get(&t->arena, bytes) : NULL;
-    if (!data) {
-        tape__error(t, TAPE_ERROR_MEMORY, "out of memory for %s of %s", tape__shape_text(rank, size).text,
-                    tape_dtype_name(dtype));
-        return NULL;
-    }
-    tape__node *node = tape__new_node(t, slot);
-    if (!node) {
-        tape__arena_put(&t->arena, data, bytes);
-        return NULL;
-    }
-    node->data = data;
-    node->layout = layout;
-    node->dtype = (uint8_t)dtype;
-    node->flags = TAPE__OWNS_BLOCK;
-    return node;
+    layout = tape__layout_dense(&t->layouts, rank, size);
+    return layout ? tape__new_dense(t, dtype, layout, slot) : out_of_memory(t, dtype, rank, size);
 }
 
 /* The block of a record's inputs and attributes; NULL where it has none. */
@@ -294,7 +307,7 @@ void tape__truncate(tape *t, uint32_t count)
         tape__node *node = tape__at(t, slot);
         tape__extra *extra = extra_of(node);
         if (node->flags & TAPE__OWNS_BLOCK)
-            tape__arena_put(&t->arena, node->data, (size_t)node->layout->numel * tape_dtype_size(node->dtype));
+            tape__arena_put(&t->arena, node->data, (size_t)node->layout->numel * tape__item_size(node->dtype));
         if (extra)
             tape__arena_put(&t->arena, extra, extra->bytes);
     }

@@ -205,6 +205,33 @@ typedef struct tape__leaf {
     tape__layout layout; /* dense, not interned */
 } tape__leaf;
 
+#define TAPE__FIRST_LEAVES 64u /* in chunk 0; each further chunk holds twice as many as the one before it */
+#define TAPE__LEAF_CHUNKS 22u
+extern _Atomic(tape__leaf *) tape__leaf_chunks[TAPE__LEAF_CHUNKS];
+
+/* The chunk that a slot lies in: the chunks before it hold 64 less than it does, so that slot + 64 has its size as the
+ * highest bit. */
+TAPE__INLINE uint32_t tape__leaf_chunk(uint32_t slot)
+{
+    return 57u - (uint32_t)__builtin_clzll((uint64_t)slot + TAPE__FIRST_LEAVES);
+}
+
+TAPE__INLINE tape__leaf *tape__leaf_at(uint32_t slot)
+{
+    const uint32_t chunk = tape__leaf_chunk(slot);
+    tape__leaf *leaves =
+        chunk < TAPE__LEAF_CHUNKS ? atomic_load_explicit(&tape__leaf_chunks[chunk], memory_order_acquire) : NULL;
+    return leaves ? &leaves[slot + TAPE__FIRST_LEAVES - (TAPE__FIRST_LEAVES << chunk)] : NULL;
+}
+
+/* The leaf behind a handle; NULL, without an error, where it is no leaf or has been freed. */
+TAPE__INLINE tape__leaf *tape__live_leaf(tape_tensor x)
+{
+    tape__leaf *leaf = x.flags & TAPE__FLAG_LEAF ? tape__leaf_at(x.slot) : NULL;
+    bool alive = leaf && x.generation && atomic_load_explicit(&leaf->generation, memory_order_acquire) == x.generation;
+    return TAPE__LIKELY(alive) ? leaf : NULL;
+}
+
 /* A tape's memory of which node stands for a leaf, indexed by the leaf's slot. Checked against the node before use. */
 typedef struct tape__proxy {
     uint64_t generation;
@@ -364,13 +391,15 @@ bool tape__grow_nodes(tape *t);
 /* A node with a contiguous, uninitialised block and no history. */
 tape__node *tape__new_tensor(tape *t, tape_dtype dtype, int rank, const int64_t *size, uint32_t *slot);
 
+/* The same of a dense layout of the tape's, and of the very dtype. */
+tape__node *tape__new_dense(tape *t, tape_dtype dtype, const tape__layout *dense, uint32_t *slot);
+
 /* Draw the next generation: nodes made before it and dropped can never be mistaken for nodes made after. */
 void tape__new_generation(tape *t);
 uint64_t tape__leaf_generation(void);
 
 /* The leaf behind a handle; NULL after an error. */
 tape__leaf *tape__leaf_of(tape *t, tape_tensor x);
-tape__leaf *tape__live_leaf(tape_tensor x); /* the same without an error */
 void tape__leaves_shutdown(void);
 static inline tape_tensor tape__leaf_handle(const tape__leaf *leaf)
 {
@@ -451,6 +480,15 @@ TAPE__INLINE tape__node *tape__find(const tape *t, tape_tensor x, uint32_t *slot
     return TAPE__LIKELY(node->generation == x.generation && !(node->flags & TAPE__LEAF_ALIAS)) ? node : NULL;
 }
 
+/* The same for a leaf that this tape has met before, and that no node stands for since the reset. */
+tape__node *tape__meet(tape *t, tape_tensor x, uint32_t *slot);
+
+TAPE__INLINE tape__node *tape__find_or_meet(tape *t, tape_tensor x, uint32_t *slot)
+{
+    tape__node *node = tape__find(t, x, slot);
+    return TAPE__LIKELY(node != NULL) ? node : tape__meet(t, x, slot);
+}
+
 /* ---- running an op ----------------------------------------------------------------------------------------------- */
 
 /* Resolve, run forward(), record. attr is copied. Returns output 0; the others are tape__sibling(result, k). */
@@ -466,6 +504,9 @@ tape_tensor tape__sibling(tape_tensor y, int k);
 /* Inside forward(): the next output, contiguous, not initialised. NULL after an error. */
 tape__node *tape__output(tape__call *call, tape_dtype dtype, int rank, const int64_t *size);
 
+/* The same, of x's shape and dtype. */
+tape__node *tape__output_like(tape__call *call, const tape__node *x);
+
 /* Inside forward(): the next output, full of zeros to add into; or the adjoint that tape__into() has named. */
 tape__node *tape__zeros_output(tape__call *call, tape_dtype dtype, int rank, const int64_t *size);
 
@@ -479,8 +520,17 @@ void tape__adopt_output(tape__call *call, uint32_t slot);
  */
 void *tape__scratch(tape *t, size_t bytes);
 
-/* Copy elements of any layout to row-major memory. */
-void tape__copy_dense(const tape *t, const tape__layout *layout, tape_dtype dtype, const void *from, void *to);
+/* Copy elements of any layout to row-major memory: neither threads nor a plan make a copy of few bytes faster. */
+void tape__copy_strided(const tape *t, const tape__layout *layout, tape_dtype dtype, const void *from, void *to);
+TAPE__INLINE void tape__copy_dense(const tape *t, const tape__layout *layout, tape_dtype dtype, const void *from,
+                                   void *to)
+{
+    const size_t bytes = (size_t)layout->numel * tape__item_size(dtype);
+    if (TAPE__LIKELY(tape__is_dense(layout) && bytes <= 65536))
+        memcpy(to, from, bytes);
+    else
+        tape__copy_strided(t, layout, dtype, from, to);
+}
 
 /* x's elements in row-major order: x's own data, or a copy in a fresh arena block. NULL after an error. */
 const void *tape__dense_data(tape *t, const tape__node *x);

@@ -160,7 +160,7 @@ static void sink_into(tape__vjp *vjp, int i)
     if (!data)
         return;
     if (!accumulate)
-        memset(data, 0, (size_t)x->layout->numel * tape_dtype_size((tape_dtype)x->dtype));
+        memset(data, 0, (size_t)x->layout->numel * tape__item_size(x->dtype));
     t->sink = (tape__sink){data, x->layout->dense, TAPE__NO_SLOT, x->dtype};
     v->sunk = i;
 }
@@ -215,6 +215,20 @@ static bool run_vjp(visit *v)
 
 enum outcome { DONE, DECLINED, FAILED };
 
+/* Finds which inputs want an adjoint. Whether one that the derivative reads was written since: tape__check_saved() then
+ * says what it was. */
+TAPE__INLINE bool look_at_inputs(const tape__sweep *s, tape__fused *f, const uint32_t *saved, unsigned flags)
+{
+    unsigned stale = 0;
+    f->needs = 0;
+    for (int i = 0; i < f->n_in; i++) {
+        const tape__node *x = tape__at(f->t, f->in[i]);
+        f->needs |= (unsigned)is_wanted(s, f->in[i], x) << i;
+        stale |= *x->version ^ saved[i] ? flags & TAPE__SAVES(i) : 0;
+    }
+    return stale || (flags & TAPE__SAVES_OUTPUT && f->y->own_version);
+}
+
 /* The short way of an op with a fused VJP. */
 static enum outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot)
 {
@@ -223,21 +237,21 @@ static enum outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot)
     const uint32_t *saved;
     if (!(y->flags & TAPE__HAS_ADJOINT) || y->flags & TAPE__SIBLING_ADJOINT)
         return DECLINED;
-    tape__fused f = {.t = t, .y = y, .slot = slot, .attr = tape__record_attr(y), .g_layout = y->layout, .g = &y->adj};
+    tape__fused f;
+    f.t = t;
+    f.y = y;
+    f.slot = slot;
+    f.attr = tape__record_attr(y);
     f.n_in = tape__record_inputs(y, &f.in, &saved);
-    for (int i = 0; i < f.n_in; i++) {
-        const tape__node *x = tape__at(t, f.in[i]);
-        f.needs |= (unsigned)is_wanted(s, f.in[i], x) << i;
-    }
+    const bool stale = look_at_inputs(s, &f, saved, op->flags);
     if (!f.needs)
         return DONE;
-    if (!tape__check_saved(t, slot))
+    if (TAPE__UNLIKELY(stale || tape__record_outputs(y) > 1) && !tape__check_saved(t, slot))
         return FAILED;
-    if (!tape__is_single(y)) {
-        f.holder = y->adj.adjoint;
-        f.g = f.holder->data;
-        f.g_layout = f.holder->layout;
-    }
+    const bool single = tape__is_single(y);
+    f.holder = single ? NULL : y->adj.adjoint;
+    f.g = single ? (const void *)&y->adj : f.holder->data;
+    f.g_layout = single ? y->layout : f.holder->layout;
     const char *before = t->op_name;
     t->op_name = op->name;
     bool done = op->fused(&f);
@@ -356,7 +370,7 @@ static bool derive_stretched(const fused *f, int i, unsigned uses, tape__node *x
     if (uses & TAPE__USES_ONE)
         return tape__contribute_sum(t, x, f->g, f->g_layout);
     const tape__layout *dense = f->y->layout->dense;
-    size_t bytes = (size_t)dense->numel * tape_dtype_size((tape_dtype)f->y->dtype);
+    size_t bytes = (size_t)dense->numel * tape__item_size(f->y->dtype);
     void *product = tape__arena_get(&t->arena, bytes);
     if (!product)
         return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for an adjoint of %s", TAPE__LAYOUT_TEXT(dense));

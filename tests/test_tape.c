@@ -88,6 +88,56 @@ START_TEST(writing_a_saved_value_is_an_error)
 }
 END_TEST
 
+/* What an optimiser of the caller's own needs. */
+START_TEST(an_update_of_a_leaf)
+{
+    tape_tensor x = param1(2), a = param1(3);
+    tape_update u;
+    tape_tensor y = tape_mul(x, a);
+    ck_assert(!tape_update_of(x, &u)); /* no gradient: nothing to do, and no write either */
+    ck_assert_int_eq(tape_backward(y), TAPE_OK);
+    ck_assert(tape_update_of(x, &u));
+    ck_assert_ptr_eq(u.data, tape_data(x));
+    ck_assert_ptr_eq(u.gradient, tape_data(tape_gradient(x)));
+    ck_assert(u.numel == 1 && u.dtype == TAPE_F32);
+    *(float *)u.data -= *(const float *)u.gradient;
+    ck_assert_double_eq(tape_item(x), -1);
+    ck_assert_int_eq(tape_backward(y), TAPE_ERROR_VERSION); /* the write was seen */
+    FAILS(TAPE_ERROR_VERSION);
+    ck_assert(!tape_update_of(y, &u));
+    FAILS(TAPE_ERROR_HANDLE);
+    tape_free(x);
+    ck_assert(!tape_update_of(x, &u));
+    FAILS(TAPE_ERROR_HANDLE);
+    tape_free(a);
+    tape_reset();
+}
+END_TEST
+
+/* The registry grows by chunks of 64, 128, ... leaves: none is mistaken for another. */
+START_TEST(many_leaves)
+{
+    enum { LEAVES = 500 };
+    tape_tensor x[LEAVES];
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < LEAVES; i++)
+            x[i] = param1((float)i);
+        for (int i = 0; i < LEAVES; i++) {
+            ck_assert_int_eq(tape_backward(tape_mul(x[i], x[i])), TAPE_OK);
+            ck_assert_float_eq(gradient1(x[i]), 2 * (float)i);
+            if (i % 100 == 99)
+                tape_reset();
+        }
+        for (int i = 0; i < LEAVES; i++)
+            tape_free(x[i]);
+        for (int i = 0; i < LEAVES; i++)
+            ck_assert(!tape_is_valid(x[i]));
+        OK();
+        tape_reset();
+    }
+}
+END_TEST
+
 START_TEST(marks)
 {
     tape_tensor x = param1(2);
@@ -180,6 +230,8 @@ int main(void)
     tcase_add_test(core, chain_of_one_element_ops);
     tcase_add_test(core, shared_and_repeated_inputs);
     tcase_add_test(core, writing_a_saved_value_is_an_error);
+    tcase_add_test(core, an_update_of_a_leaf);
+    tcase_add_test(core, many_leaves);
     tcase_add_test(core, marks);
     tcase_add_test(core, second_order_by_create_graph);
     tcase_add_test(core, errors_stick);

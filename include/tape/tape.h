@@ -278,6 +278,18 @@ TAPE_API tape_status tape_backward_once(tape_tensor y);
  * Writing to it through tape_data_mut() is allowed. */
 TAPE_API tape_tensor tape_gradient(tape_tensor leaf);
 
+/* What a step of an optimiser wants of a leaf, found at once: the elements of the leaf, for writing, and of its
+ * gradient, both row-major. */
+typedef struct tape_update {
+    void *data;
+    const void *gradient;
+    int64_t numel;
+    tape_dtype dtype;
+} tape_update;
+
+/* False where the gradient is absent, and after an error. If true it bumps the version, as tape_data_mut() does. */
+TAPE_API bool tape_update_of(tape_tensor leaf, tape_update *update);
+
 /* Make the leaf's gradient absent. Touches no memory. */
 TAPE_API tape_status tape_zero_grad(tape_tensor leaf);
 

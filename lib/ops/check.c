@@ -7,7 +7,7 @@ bool tape__check_float(tape *t, const tape__node *x)
            tape__error(t, TAPE_ERROR_DTYPE, "expects f32 or f64, got %s", tape_dtype_name(x->dtype));
 }
 
-bool tape__check_dtypes(tape *t, tape__node *const *x, int first, int n, tape_dtype highest)
+bool tape__report_dtypes(tape *t, tape__node *const *x, int first, int n, tape_dtype highest)
 {
     for (int i = first; i < n; i++) {
         if (x[i]->dtype > highest)

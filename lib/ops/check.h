@@ -8,7 +8,14 @@
 bool tape__check_float(tape *t, const tape__node *x);
 
 /* False, with an error, unless x[first] ... x[n-1] have one dtype, at most `highest`. */
-bool tape__check_dtypes(tape *t, tape__node *const *x, int first, int n, tape_dtype highest);
+bool tape__report_dtypes(tape *t, tape__node *const *x, int first, int n, tape_dtype highest);
+TAPE__INLINE bool tape__check_dtypes(tape *t, tape__node *const *x, int first, int n, tape_dtype highest)
+{
+    bool equal = n > first && x[first]->dtype <= highest;
+    for (int i = first + 1; i < n; i++)
+        equal &= x[i]->dtype == x[first]->dtype;
+    return TAPE__LIKELY(equal) || tape__report_dtypes(t, x, first, n, highest);
+}
 
 /* Resolve a possibly negative axis of `layout`, or say that it is out of range. A scalar counts as rank 1 for
  * tape__check_axis_or_scalar(), as PyTorch has it where an op works along an axis. */

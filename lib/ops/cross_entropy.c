@@ -18,7 +18,7 @@ struct batch {
     int64_t rows;
     const void *x, *target, *weight; /* dense; weight may be NULL */
     int dtype, target_dtype;
-    double total_weight; /* of all classes */
+    double total_weight; /* of all classes, where labels are smoothed; else 0 */
     double divisor;      /* of every row: the sum of the targets' weights for a mean, else 1 */
 };
 
@@ -80,6 +80,10 @@ static int row_shape(const tape__layout *x, int64_t size[TAPE_MAX_RANK])
 
 static bool check_shapes(tape *t, const tape__node *x, const tape__node *target, const tape__node *weight)
 {
+    const tape__layout *lx = x->layout, *lt = target->layout;
+    if (lx->rank == 2 && lt->rank == 1 && lx->size[0] == lt->size[0] && x->dtype <= TAPE_F64 &&
+        (target->dtype == TAPE_I32 || target->dtype == TAPE_I64) && !weight)
+        return true; /* what most calls are */
     int64_t rows[TAPE_MAX_RANK];
     if (x->layout->rank == 0)
         return tape__error(t, TAPE_ERROR_SHAPE, "expects an axis of classes, got a scalar");
@@ -137,7 +141,7 @@ static bool read_batch(tape *t, tape__node *const *in, int n_in, const void *att
     if (!b->x || !b->target || (weight && !b->weight))
         return false;
     b->total_weight = 0;
-    for (int64_t class = 0; class < b->cut.n; class ++)
+    for (int64_t class = 0; b->attr.smoothing != 0 && class < b->cut.n; class ++)
         b->total_weight += weight_of(b, class);
     return check_classes(t, b);
 }
@@ -385,7 +389,9 @@ tape_tensor tape_cross_entropy(tape_tensor x, tape_tensor target, const tape_cro
     tape_cross_entropy_options o = options ? *options : (tape_cross_entropy_options){0};
     if (!t || !check_options(t, &o))
         return TAPE_NULL;
-    tape_dtype dtype = tape_dtype_of(target);
+    uint32_t slot;
+    const tape__node *node = tape__find_or_meet(t, target, &slot);
+    tape_dtype dtype = node ? (tape_dtype)node->dtype : tape_dtype_of(target);
     if (dtype != TAPE_F32 && dtype != TAPE_F64)
         return on_classes(TAPE__OP_cross_entropy, x, target, &o);
     const char *before = tape__enter(t, "cross_entropy");

@@ -68,7 +68,8 @@ static tape__node *output(tape__call *call)
 {
     const tape__layout *x = call->in[0]->layout;
     int64_t size[TAPE_MAX_RANK];
-    memcpy(size, x->size, sizeof size);
+    for (int i = 0; i < x->rank - 1; i++)
+        size[i] = x->size[i];
     size[x->rank - 1] = call->in[1]->layout->size[0];
     return tape__output(call, (tape_dtype)call->in[0]->dtype, x->rank, size);
 }
@@ -238,12 +239,94 @@ bool tape__linear_activated_fused(tape__fused *f)
     return ok;
 }
 
+/* ---- the short way ----------------------------------------------------------------------------------------------- */
+
+/* x, weight and perhaps bias where they are found at once, and fit; null where the long way is to look, or to say what
+ * is wrong. */
+static bool find_operands(tape *t, const tape_tensor *inputs, int n, tape__node **node, uint32_t *slot)
+{
+    for (int i = 0; i < n; i++)
+        if (!(node[i] = tape__find_or_meet(t, inputs[i], &slot[i])) || node[i]->dtype != node[0]->dtype)
+            return false;
+    const tape__layout *x = node[0]->layout, *w = node[1]->layout, *bias = n > 2 ? node[2]->layout : NULL;
+    return node[0]->dtype <= TAPE_F64 && x->rank == 2 && w->rank == 2 && x->size[1] == w->size[1] &&
+           (!bias || (bias->rank == 1 && bias->size[0] == w->size[0] && bias->stride[0] == 1));
+}
+
+/* The memory of a result and of its record, of `n` inputs. */
+typedef struct record {
+    tape__extra extra;
+    uint32_t in[4], saved[4];
+} record;
+
+static record *new_record(tape *t, const tape__layout *layout, unsigned dtype, void **data)
+{
+    const size_t bytes = (size_t)layout->numel * tape__item_size(dtype);
+    record *r = tape__arena_get(&t->arena, sizeof *r);
+    *data = r ? tape__arena_get(&t->arena, bytes) : NULL;
+    if (r && !*data)
+        tape__arena_put(&t->arena, r, sizeof *r);
+    return *data ? r : NULL;
+}
+
+/* Matrices whose product is one block of a kernel, where nothing asks for a detour; null where that is not so. */
+static tape_tensor multiply_at_once(const tape_tensor *inputs, int n)
+{
+    tape *t = tape__tls;
+    tape__node *node[3];
+    uint32_t slot[3];
+    if (TAPE__UNLIKELY(!t || t->detour || t->paused || !find_operands(t, inputs, n, node, slot)))
+        return TAPE_NULL;
+    const tape__layout *x = node[0]->layout, *w = node[1]->layout;
+    const unsigned dtype = node[0]->dtype;
+    const int64_t size = (int64_t)tape__item_size(dtype);
+    tape__gemm_block one;
+    one.m = x->size[0], one.n = w->size[0], one.k = x->size[1];
+    one.a = node[0]->data, one.a_row = x->stride[0] * size, one.a_k = x->stride[1] * size;
+    one.b = node[1]->data, one.b_k = w->stride[1] * size, one.b_col = w->stride[0] * size;
+    one.c_row = one.n * size;
+    one.add = n > 2 ? node[2]->data : NULL, one.add_row = 0;
+    const tape__layout *layout = tape__layout_recent_matrix(&t->layouts, one.m, one.n);
+    if (!layout || !tape__gemm_is_one_block(dtype, &one) || t->count == t->capacity)
+        return TAPE_NULL;
+    void *data;
+    record *r = new_record(t, layout, dtype, &data);
+    if (!r)
+        return TAPE_NULL;
+    one.c = data;
+    tape__gemm_run_one_block(t->kernels->gemm, dtype, &one);
+    uint8_t gradient = 0;
+    for (int i = 0; i < n; i++) {
+        r->in[i] = slot[i];
+        r->saved[i] = *node[i]->version;
+        gradient |= node[i]->flags & TAPE__REQUIRES_GRAD;
+    }
+    r->extra = (tape__extra){(uint16_t)n, 1, 0, sizeof *r, r->in, r->saved, NULL, NULL};
+    const uint32_t at = t->count++;
+    tape__node *y = tape__at(t, at);
+    *y = (tape__node){t->generation,
+                      data,
+                      layout,
+                      &y->own_version,
+                      0,
+                      TAPE__OP_linear,
+                      (uint8_t)dtype,
+                      TAPE__OWNS_BLOCK | gradient,
+                      {slot[0]},
+                      {0},
+                      {&r->extra},
+                      {NULL}};
+    return (tape_tensor){t->generation, at, 0};
+}
+
 /* ---- the functions ----------------------------------------------------------------------------------------------- */
 
 tape_tensor tape_linear(tape_tensor x, tape_tensor weight, tape_tensor bias)
 {
     const tape_tensor inputs[3] = {x, weight, bias};
-    return tape__run(TAPE__OP_linear, inputs, tape_is_none(bias) ? 2 : 3, NULL, 0);
+    const int n = tape_is_none(bias) ? 2 : 3;
+    const tape_tensor y = multiply_at_once(inputs, n);
+    return TAPE__LIKELY(!tape_is_null(y)) ? y : tape__run(TAPE__OP_linear, inputs, n, NULL, 0);
 }
 
 tape_tensor tape_linear_activated(tape_tensor x, tape_tensor weight, tape_tensor bias, tape_activation activation)

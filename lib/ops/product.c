@@ -18,33 +18,47 @@ static bool run_gemm(tape *t, const tape__gemm *g)
     return true;
 }
 
+/* The product where one block of a kernel is enough and nothing follows it; else false. */
+TAPE__INLINE bool multiply_at_once(const tape *t, unsigned dtype, const int64_t mnk[3], const tape__gemm_operand *a,
+                                   const tape__gemm_operand *b, void *c, const tape__epilogue *e)
+{
+    const int64_t size = (int64_t)tape__item_size(dtype);
+    tape__gemm_block one;
+    one.m = mnk[0], one.n = mnk[1], one.k = mnk[2];
+    one.a = a->data, one.a_row = a->row * size, one.a_k = a->col * size;
+    one.b = b->data, one.b_k = b->row * size, one.b_col = b->col * size;
+    one.c = c, one.c_row = one.n * size;
+    one.add = e->accumulate ? c : e->bias;
+    one.add_row = e->accumulate ? one.c_row : 0;
+    if ((e->bias && e->stride != 1) || !tape__gemm_is_one_block(dtype, &one))
+        return false;
+    tape__gemm_run_one_block(t->kernels->gemm, dtype, &one);
+    return true;
+}
+
+/* Any other. */
+static bool multiply_any(tape *t, unsigned dtype, const int64_t mnk[3], const tape__gemm_operand *a,
+                         const tape__gemm_operand *b, void *c, const tape__epilogue *e)
+{
+    tape__gemm g = {
+        .dtype = (tape_dtype)dtype, .m = mnk[0], .n = mnk[1], .k = mnk[2], .batch = {1, 1}, .a = *a, .b = *b};
+    g.c = (tape__gemm_operand){c, g.n, 1, {0, 0}};
+    g.accumulate = e->accumulate;
+    g.bias = e->bias;
+    g.bias_stride = e->stride;
+    g.finish = e->finish;
+    g.finish_user = e->user;
+    return run_gemm(t, &g);
+}
+
 bool tape__multiply_rows(tape *t, tape_dtype dtype, const int64_t mnk[3], const tape__gemm_operand *a,
                          const tape__gemm_operand *b, void *c, const tape__epilogue *epilogue)
 {
-    const int64_t m = mnk[0], n = mnk[1], k = mnk[2], size = dtype == TAPE_F32 ? 4 : 8;
-    if (!epilogue->bias || epilogue->stride == 1) {
-        tape__gemm_block one; /* zeroing what run_one_block() sets would cost as much as a small product */
-        one.m = m, one.n = n, one.k = k;
-        one.a = a->data, one.a_row = a->row * size, one.a_k = a->col * size;
-        one.b = b->data, one.b_k = b->row * size, one.b_col = b->col * size;
-        one.c = c, one.c_row = n * size;
-        one.add = epilogue->accumulate ? c : epilogue->bias;
-        one.add_row = epilogue->accumulate ? one.c_row : 0;
-        if (tape__gemm_is_one_block(dtype, &one)) {
-            tape__gemm_run_one_block(t->kernels->gemm, dtype, &one);
-            if (epilogue->finish)
-                epilogue->finish(epilogue->user, c, m * n);
-            return true;
-        }
-    }
-    tape__gemm g = {.dtype = dtype, .m = m, .n = n, .k = k, .batch = {1, 1}, .a = *a, .b = *b};
-    g.c = (tape__gemm_operand){c, n, 1, {0, 0}};
-    g.accumulate = epilogue->accumulate;
-    g.bias = epilogue->bias;
-    g.bias_stride = epilogue->stride;
-    g.finish = epilogue->finish;
-    g.finish_user = epilogue->user;
-    return run_gemm(t, &g);
+    if (!multiply_at_once(t, dtype, mnk, a, b, c, epilogue))
+        return multiply_any(t, dtype, mnk, a, b, c, epilogue);
+    if (epilogue->finish)
+        epilogue->finish(epilogue->user, c, mnk[0] * mnk[1]);
+    return true;
 }
 
 bool tape__rows_of(const void *data, const tape__layout *x, tape__gemm_operand *rows)
@@ -60,7 +74,8 @@ bool tape__add_product(tape *t, tape__node *x, const int64_t mnk[3], const tape_
 {
     tape__epilogue epilogue = {0};
     void *c = tape__adjoint_target(t, x, &epilogue.accumulate);
-    return c && tape__multiply_rows(t, (tape_dtype)x->dtype, mnk, a, b, c, &epilogue);
+    return c && (multiply_at_once(t, x->dtype, mnk, a, b, c, &epilogue) ||
+                 multiply_any(t, x->dtype, mnk, a, b, c, &epilogue));
 }
 
 /* False if the product must go the ordinary way, or after an error. */

@@ -25,8 +25,8 @@ enum {
     ROW_BLOCKS = 8,              /* packed at once, for all columns */
     PARALLEL_WORK = 1000000,     /* m n k from which threads pay */
     SPLIT_WORK = 4000000,        /* m n k from which the entries of a batch are spread one by one */
-    SMALL = 512,                 /* m, n, m n k and bytes of packed B up to which one block does it all */
-    SMALL_WORK = 64 * 64 * 64,
+    SMALL = TAPE__GEMM_SMALL,
+    SMALL_WORK = TAPE__GEMM_SMALL_WORK,
     BLAS_TILE = 256, /* rows and columns of what a BLAS is called for, roughly, or more */
     SMALL_BYTES = 8192
 };
@@ -535,24 +535,6 @@ bool tape__gemm_small(const tape__gemm_kernels *kernels, const tape__gemm *g)
         return false;
     run_small(&kernels->type[g->dtype], g, &v);
     return true;
-}
-
-bool tape__gemm_is_one_block(tape_dtype dtype, const tape__gemm_block *g)
-{
-    const int64_t size = dtype == TAPE_F32 ? 4 : 8;
-    const bool direct = g->b_col == size || (g->m <= TAPE__GEMM_DOT_ROWS && (g->b_k == size || g->k == 1));
-    return direct && g->m >= 1 && g->n >= 2 && g->k >= 1 && g->k <= K_BLOCK && g->m <= SMALL && g->n <= SMALL &&
-           g->m * g->n * g->k <= SMALL_WORK;
-}
-
-void tape__gemm_run_one_block(const tape__gemm_kernels *kernels, tape_dtype dtype, tape__gemm_block *g)
-{
-    const tape__gemm_type *type = &kernels->type[dtype];
-    g->width = tape__gemm_width(type, g->m);
-    g->a_packed = g->b_packed = false;
-    g->a_steps = g->b_steps = NULL;
-    g->b_apart = g->c_apart = 0;
-    type->block(g);
 }
 
 size_t tape__gemm_prepared(const tape__gemm *g)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base.h"
 #include "kernels/gemm.h"
 #include "parallel.h"
 #include "tape/types.h"
@@ -51,10 +52,28 @@ typedef struct tape__gemm {
 /* Runs the product if it is so small that it needs neither workspace nor threads; else returns false. */
 bool tape__gemm_small(const tape__gemm_kernels *kernels, const tape__gemm *g);
 
-/* The same for a single product in the terms of its one block, of which `width` and what comes after `add_row` are not
+/* The most rows or columns, and the most work (m n k), of a product that one block does. */
+enum { TAPE__GEMM_SMALL = 512, TAPE__GEMM_SMALL_WORK = 64 * 64 * 64 };
+
+/* The same for a single product in the terms of its one block, whose `width` and what packing and steps need are not
    set: whether that is enough, and the least that a product can cost. */
-bool tape__gemm_is_one_block(tape_dtype dtype, const tape__gemm_block *g);
-void tape__gemm_run_one_block(const tape__gemm_kernels *kernels, tape_dtype dtype, tape__gemm_block *g);
+TAPE__INLINE bool tape__gemm_is_one_block(unsigned dtype, const tape__gemm_block *g)
+{
+    const int64_t size = (int64_t)tape__item_size(dtype), small = TAPE__GEMM_SMALL;
+    const bool direct = g->b_col == size || (g->m <= TAPE__GEMM_DOT_ROWS && (g->b_k == size || g->k == 1));
+    return direct && g->m >= 1 && g->n >= 2 && g->k >= 1 && g->k <= TAPE__GEMM_K_MAX && g->m <= small &&
+           g->n <= small && g->m * g->n * g->k <= TAPE__GEMM_SMALL_WORK;
+}
+
+TAPE__INLINE void tape__gemm_run_one_block(const tape__gemm_kernels *kernels, unsigned dtype, tape__gemm_block *g)
+{
+    const tape__gemm_type *type = &kernels->type[dtype];
+    g->width = tape__gemm_width(type, g->m);
+    g->a_packed = g->b_packed = false;
+    g->a_steps = g->b_steps = NULL;
+    g->b_apart = g->c_apart = 0;
+    type->block(g);
+}
 
 /* Bytes of 64-byte aligned memory that tape__gemm_run() wants for the same product and the same choice of threads
    (p NULL or not); 0 for most small products. */
