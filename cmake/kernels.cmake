@@ -39,6 +39,12 @@ set_property(SOURCE lib/kernels/norm.c PROPERTY COMPILE_OPTIONS "$<$<AND:$<CONFI
 set_property(SOURCE ${small} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-Os>")
 set_property(SOURCE ${fast} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2>")
 set_property(SOURCE ${vectorised} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:${vectorise}>")
+# GCC clears and copies structures with instructions that repeat, which take tens of cycles to start.
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND TAPE_ISAS MATCHES "sse2")
+  set_property(SOURCE ${fast} ${vectorised} lib/ops/join.c lib/ops/slice.c APPEND PROPERTY COMPILE_OPTIONS
+    "$<$<CONFIG:Release>:-mstringop-strategy=libcall>")
+  list(APPEND TAPE_FLAGS_avx2 $<$<CONFIG:Release>:-mstringop-strategy=libcall>)
+endif()
 # Its conditions are the same for all elements: to choose among values is cheaper than a loop for each. Choosing is only
 # allowed where an exception that the other value would raise does not matter; no value depends on that.
 set_property(SOURCE lib/optim_update_f32.c APPEND PROPERTY COMPILE_OPTIONS
