@@ -319,26 +319,27 @@ static TAPE__NOINLINE tape__proxy *make_proxy(tape *t, tape__leaf *leaf, uint64_
 }
 
 /* A node that stands for the leaf from now on. */
-static uint32_t make_stand_in(tape *t, tape__proxy *proxy)
+TAPE__INLINE tape__node *make_stand_in(tape *t, tape__proxy *proxy, uint32_t *slot)
 {
     tape__leaf *leaf = proxy->leaf;
     const bool wants = atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed);
-    uint32_t slot;
-    tape__node *node = tape__new_node(t, &slot);
-    if (!node)
-        return TAPE__NO_SLOT;
-    node->op = TAPE__OP_LEAF;
-    node->data = leaf->data;
-    node->layout = proxy->layout;
-    node->version = &leaf->version;
-    node->dtype = leaf->dtype;
-    node->flags = (uint8_t)(TAPE__LEAF_ALIAS | (wants ? TAPE__REQUIRES_GRAD : 0));
-    node->u.leaf = leaf;
+    if (TAPE__UNLIKELY(t->count == t->capacity) && !tape__grow_nodes(t))
+        return NULL;
+    *slot = t->count++;
+    tape__node *node = tape__at(t, *slot);
+    *node = (tape__node){.generation = t->generation,
+                         .data = leaf->data,
+                         .layout = proxy->layout,
+                         .version = &leaf->version,
+                         .op = TAPE__OP_LEAF,
+                         .dtype = leaf->dtype,
+                         .flags = (uint8_t)(TAPE__LEAF_ALIAS | (wants ? TAPE__REQUIRES_GRAD : 0)),
+                         .u.leaf = leaf};
     memcpy(node->saved, &proxy->generation, sizeof proxy->generation);
     if (TAPE__UNLIKELY(t->promote) && node->dtype == TAPE_F32 && !promote_value(t, node))
-        return TAPE__NO_SLOT;
-    proxy->node[wants] = slot;
-    return slot;
+        return NULL;
+    proxy->node[wants] = *slot;
+    return node;
 }
 
 static TAPE__NOINLINE uint32_t bad_handle(tape *t, tape_tensor x, int position)
@@ -357,7 +358,7 @@ static TAPE__NOINLINE uint32_t bad_handle(tape *t, tape_tensor x, int position)
 }
 
 /* What this tape knows of a live leaf that it has met before, perhaps before a reset. */
-static tape__proxy *known_proxy(const tape *t, tape_tensor x)
+TAPE__INLINE tape__proxy *known_proxy(const tape *t, tape_tensor x)
 {
     tape__proxy *proxy = &t->proxies[x.slot];
     bool known = x.slot < t->proxy_count && x.generation && proxy->generation == x.generation &&
@@ -369,23 +370,21 @@ static tape__proxy *known_proxy(const tape *t, tape_tensor x)
 tape__node *tape__meet(tape *t, tape_tensor x, uint32_t *slot)
 {
     tape__proxy *proxy = x.flags & TAPE__FLAG_LEAF ? known_proxy(t, x) : NULL;
-    *slot = proxy ? make_stand_in(t, proxy) : TAPE__NO_SLOT;
-    return *slot == TAPE__NO_SLOT ? NULL : tape__at(t, *slot);
+    return proxy ? make_stand_in(t, proxy, slot) : NULL;
 }
 
 static uint32_t resolve_leaf(tape *t, tape_tensor x, int position)
 {
-    uint32_t found;
-    if (TAPE__LIKELY(tape__find_leaf(t, x, &found) != NULL))
-        return found;
-    tape__proxy *proxy = known_proxy(t, x);
-    if (!proxy) {
-        tape__leaf *leaf = tape__live_leaf(x);
-        if (!leaf)
-            return bad_handle(t, x, position);
-        proxy = make_proxy(t, leaf, x.generation);
-    }
-    return proxy ? make_stand_in(t, proxy) : TAPE__NO_SLOT;
+    uint32_t slot;
+    if (TAPE__LIKELY(tape__find_leaf(t, x, &slot) || tape__meet(t, x, &slot)))
+        return slot;
+    if (t->status) /* no memory for a node */
+        return TAPE__NO_SLOT;
+    tape__leaf *leaf = tape__live_leaf(x);
+    if (!leaf)
+        return bad_handle(t, x, position);
+    tape__proxy *proxy = make_proxy(t, leaf, x.generation);
+    return proxy && make_stand_in(t, proxy, &slot) ? slot : TAPE__NO_SLOT;
 }
 
 uint32_t tape__resolve(tape *t, tape_tensor x, int position)

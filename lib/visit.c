@@ -230,7 +230,7 @@ TAPE__INLINE bool look_at_inputs(const tape__sweep *s, tape__fused *f, const uin
 }
 
 /* The short way of an op with a fused VJP. */
-static enum outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot)
+TAPE__INLINE enum outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot)
 {
     tape *t = s->t;
     const tape__op *op = &tape__ops[y->op];
@@ -259,16 +259,11 @@ static enum outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot)
     return done ? DONE : t->status == TAPE_OK ? DECLINED : FAILED;
 }
 
-bool tape__visit_general(tape__sweep *s, uint32_t slot)
+/* The long way: by handles. */
+static __attribute__((noinline)) bool visit_by_handles(tape__sweep *s, tape__node *y, uint32_t slot)
 {
     tape *t = s->t;
     const uint32_t *saved;
-    tape__node *y = tape__at(t, slot);
-    enum outcome fused = DECLINED;
-    if (tape__ops[y->op].fused && !s->record && t->wrong_op != y->op)
-        fused = run_fused(s, y, slot);
-    if (fused != DECLINED)
-        return fused == DONE;
     visit v = {.s = s, .slot = slot, .y = y, .sunk = -1};
     v.n_in = tape__record_inputs(v.y, &v.in, &saved);
     v.n_out = tape__record_outputs(v.y);
@@ -293,6 +288,15 @@ bool tape__visit_general(tape__sweep *s, uint32_t slot)
     if (many)
         tape__arena_put(&t->arena, many, bytes);
     return ok;
+}
+
+bool tape__visit_general(tape__sweep *s, uint32_t slot)
+{
+    tape__node *y = tape__at(s->t, slot);
+    enum outcome fused = DECLINED;
+    if (tape__ops[y->op].fused && !s->record && s->t->wrong_op != y->op)
+        fused = run_fused(s, y, slot);
+    return fused == DECLINED ? visit_by_handles(s, y, slot) : fused == DONE;
 }
 
 /* ---- elementwise ops: fused kernels ------------------------------------------------------------------------------ */
@@ -467,8 +471,8 @@ static bool is_unwritten(const tape__node *y, tape__node *const *x, unsigned use
            !(uses & TAPE__USES_X1 && *x[1]->version != y->saved[1]) && !(uses & TAPE__USES_Y && y->own_version);
 }
 
-/* x[i]'s adjoint += d_i g; `last`: nobody reads g any more. */
-static bool derive_one(tape *t, tape__node *y, tape__node *const *x, int i, bool last)
+/* x[i]'s adjoint += d_i g; `last`: nobody reads g any more; `still`: inputs of one element. */
+static bool derive_one(tape *t, tape__node *y, tape__node *const *x, unsigned still, int i, bool last)
 {
     const int ewise = tape__ops[y->op].ewise;
     tape__adjoint *g = y->adj.adjoint;
@@ -481,13 +485,21 @@ static bool derive_one(tape *t, tape__node *y, tape__node *const *x, int i, bool
     if (!out && !(out = tape__adjoint_target(t, x[i], &accumulate)))
         return false;
     tape__ewise_flat_derivative(t->kernels, n < TAPE__EWISE_SERIAL ? NULL : tape__threads_of(t), ewise, i, y->dtype, n,
-                                0, out, accumulate, g->data, data, y->data, NULL);
+                                still, out, accumulate, g->data, data, y->data, NULL);
     return true;
 }
 
+/* The one of two inputs, as a bit, that is a constant of one element while the other has y's layout; 0 if none is. */
+static unsigned constant_of(tape__node *const *x, const tape__layout *layout)
+{
+    const int k = x[0]->layout == layout;
+    return x[!k]->layout == layout && tape__is_single(x[k]) && !(x[k]->flags & TAPE__REQUIRES_GRAD) ? 1U << k : 0;
+}
+
 /*
- * Where y, its adjoint and its inputs share one dense layout there is nothing to plan. A saved value that was written
- * is declined: the long way reports it. The input that has no adjoint yet comes last, for it may inherit y's.
+ * Where y, its adjoint and its inputs share one dense layout, or an input is a constant of one element, there is
+ * nothing to plan. A saved value that was written is declined: the long way reports it. The input that has no adjoint
+ * yet comes last, for it may inherit y's.
  */
 static enum outcome derive_alike(tape__sweep *s, tape__node *y)
 {
@@ -499,7 +511,8 @@ static enum outcome derive_alike(tape__sweep *s, tape__node *y)
     const int last = op->arity - 1;
     tape__node *x[2] = {tape__at(t, y->in[0])};
     x[1] = last ? tape__at(t, y->in[1]) : x[0];
-    if (x[0]->layout != layout || x[1]->layout != layout)
+    unsigned still = 0;
+    if ((x[0]->layout != layout || x[1]->layout != layout) && !(still = constant_of(x, layout)))
         return DECLINED;
     const bool wants_0 = is_wanted(s, y->in[0], x[0]), wants_1 = last && is_wanted(s, y->in[1], x[1]);
     const unsigned uses =
@@ -507,11 +520,11 @@ static enum outcome derive_alike(tape__sweep *s, tape__node *y)
     if (!is_unwritten(y, x, uses))
         return DECLINED;
     const bool swapped = wants_0 && wants_1 && x[0] != x[1] && x[1]->flags & TAPE__HAS_ADJOINT;
-    if (swapped && !derive_one(t, y, x, 1, false))
+    if (swapped && !derive_one(t, y, x, still, 1, false))
         return FAILED;
-    if (wants_0 && !derive_one(t, y, x, 0, swapped || !wants_1))
+    if (wants_0 && !derive_one(t, y, x, still, 0, swapped || !wants_1))
         return FAILED;
-    return !wants_1 || swapped || derive_one(t, y, x, 1, true) ? DONE : FAILED;
+    return !wants_1 || swapped || derive_one(t, y, x, still, 1, true) ? DONE : FAILED;
 }
 
 static bool visit_any(tape__sweep *s, tape__node *y)

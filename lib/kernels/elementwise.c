@@ -128,14 +128,14 @@ LANEWISE(f64)
 #define y OPERAND(output)
 
 #define VALUE(name, value)                                                                                             \
-    static void V(name##_value)(size_t count, void *result, const void *const *inputs, const double *params)           \
+    static void V(name##_value)(size_t count, void *result, const void *const *restrict inputs, const double *params)  \
     {                                                                                                                  \
         (void)params;                                                                                                  \
         for (size_t i = 0; i < count; i += V(LANES))                                                                   \
             V(store)((V(elem) *)result + i, value);                                                                    \
     }
 #define DERIVATIVE(name, k, d)                                                                                         \
-    static void V(name##_d##k)(size_t count, void *result, const void *adjoints, const void *const *inputs,            \
+    static void V(name##_d##k)(size_t count, void *result, const void *adjoints, const void *const *restrict inputs,   \
                                const void *output, const double *params)                                               \
     {                                                                                                                  \
         (void)inputs, (void)output, (void)params;                                                                      \

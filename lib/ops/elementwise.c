@@ -229,13 +229,43 @@ static tape_tensor run_flat(tape *t, int op, unsigned still, const tape__node *a
     return tape__short_record(t, op, y, slot, n > 1 ? TAPE__OWNS_BLOCK : TAPE__INLINE_VALUE, a, a_slot, b, b_slot);
 }
 
-static tape_tensor run_unary(int op, tape_tensor a)
+/* Whether a tensor of this layout stretches, if it must at all, to that one's shape. */
+static bool stretches_to(const tape__layout *a, const tape__layout *shape)
 {
-    tape *t = tape__tls;
+    const int lead = shape->rank - a->rank;
+    bool fits = lead >= 0;
+    for (int d = 0; fits && d < a->rank; d++)
+        fits = a->size[d] == shape->size[lead + d] || a->size[d] == 1;
+    return fits;
+}
+
+/* Any layouts, of which one has the shape of the result. b is a for an op of one tensor. */
+static tape_tensor run_shaped(tape *t, int op, const tape__node *a, uint32_t a_slot, const tape__node *b,
+                              uint32_t b_slot)
+{
+    const tape__layout *shape = a->layout->dense;
+    if (shape != b->layout->dense && !stretches_to(b->layout, shape)) {
+        shape = b->layout->dense;
+        if (!stretches_to(a->layout, shape))
+            return TAPE_NULL;
+    }
     uint32_t slot;
-    const tape__node *x = TAPE__LIKELY(t && !t->detour) ? tape__find(t, a, &slot) : NULL;
-    tape_tensor y = TAPE__LIKELY(x != NULL) ? run_flat(t, op, 0, x, slot, x, slot) : TAPE_NULL;
-    return TAPE__LIKELY(!tape_is_null(y)) ? y : run(op, &a, 1, NULL, 0, FROM);
+    if (a->dtype != b->dtype || a->dtype > TAPE_F64 || shape->numel < 2 || t->count == t->capacity)
+        return TAPE_NULL;
+    void *data = tape__arena_get(&t->arena, tape__ewise_bytes(a->dtype, shape->numel));
+    tape__node *y = data ? tape__short_node(t, a, &slot) : NULL;
+    if (!y)
+        return TAPE_NULL;
+    int64_t stride[2][TAPE_MAX_RANK];
+    tape__broadcast_strides(a->layout, shape->rank, shape->size, stride[0]);
+    tape__broadcast_strides(b->layout, shape->rank, shape->size, stride[1]);
+    y->layout = shape;
+    y->data = data;
+    y->u.extra = NULL;
+    tape__ewise_value(t->kernels, shape->numel < TAPE__EWISE_SERIAL ? NULL : tape__threads_of(t), tape__ops[op].ewise,
+                      a->dtype, shape->rank, shape->size, data, (const void *const[]){a->data, b->data},
+                      (const int64_t *const[]){stride[0], stride[1]}, NULL);
+    return tape__short_record(t, op, y, slot, TAPE__OWNS_BLOCK, a, a_slot, b, b_slot);
 }
 
 TAPE__INLINE bool is_arithmetic(int op)
@@ -256,7 +286,17 @@ static tape_tensor run_tensors(tape *t, int op, const tape__node *a, uint32_t a_
 {
     bool equal = a->layout == b->layout && a->dtype == b->dtype;
     unsigned still = equal || a->dtype != b->dtype ? 0 : stretched(a->layout, b->layout);
-    return equal || still ? run_flat(t, op, still, a, a_slot, b, b_slot) : TAPE_NULL;
+    tape_tensor y = equal || still ? run_flat(t, op, still, a, a_slot, b, b_slot) : TAPE_NULL;
+    return TAPE__LIKELY(!tape_is_null(y)) ? y : run_shaped(t, op, a, a_slot, b, b_slot);
+}
+
+static tape_tensor run_unary(int op, tape_tensor a)
+{
+    tape *t = tape__tls;
+    uint32_t slot;
+    const tape__node *x = TAPE__LIKELY(t && !t->detour) ? tape__find(t, a, &slot) : NULL;
+    tape_tensor y = TAPE__LIKELY(x != NULL) ? run_tensors(t, op, x, slot, x, slot) : TAPE_NULL;
+    return TAPE__LIKELY(!tape_is_null(y)) ? y : run(op, &a, 1, NULL, 0, FROM);
 }
 
 static __attribute__((noinline)) tape_tensor run_two(int op, tape_tensor a, tape_tensor b, const void *from)

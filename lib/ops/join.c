@@ -250,44 +250,47 @@ static int64_t largest_padding(tape_pad_mode mode, int64_t n)
     }
 }
 
-static bool check_padding(tape *t, tape_tensor x, const tape_pad_options *o)
+static bool check_padding(tape *t, const tape__layout *x, const tape_pad_options *o)
 {
-    tape_shape shape = tape_shape_of(x);
     if ((unsigned)o->mode > TAPE_PAD_CIRCULAR)
         return tape__error(t, TAPE_ERROR_ARGUMENT, "%d is no mode of padding", (int)o->mode);
     for (int i = 0; i < TAPE_MAX_RANK; i++) {
-        int64_t n = i < shape.rank ? shape.size[i] : 0;
-        int64_t high = i < shape.rank ? largest_padding(o->mode, n) : 0;
-        int64_t low = i < shape.rank && o->mode == TAPE_PAD_CONSTANT ? -n : 0;
-        if (o->before[i] < low || o->before[i] > high || o->after[i] < low || o->after[i] > high)
+        const int64_t before = o->before[i], after = o->after[i], n = i < x->rank ? x->size[i] : 0;
+        if (before == 0 && after == 0)
+            continue;
+        int64_t high = i < x->rank ? largest_padding(o->mode, n) : 0;
+        int64_t low = o->mode == TAPE_PAD_CONSTANT ? -n : 0;
+        if (before < low || before > high || after < low || after > high)
             return tape__error(t, TAPE_ERROR_ARGUMENT, "cannot pad axis %d of %s by %lld and %lld in this mode", i,
-                               tape__shape_text(shape.rank, shape.size).text, (long long)o->before[i],
-                               (long long)o->after[i]);
+                               TAPE__LAYOUT_TEXT(x), (long long)before, (long long)after);
     }
-    return t->status == TAPE_OK;
+    return true;
+}
+
+static tape_tensor pad(tape *t, tape_tensor x, const tape_pad_options *o)
+{
+    const uint32_t slot = tape__resolve(t, x, 0);
+    if (slot == TAPE__NO_SLOT || !check_padding(t, tape__at(t, slot)->layout, o))
+        return TAPE_NULL;
+    if (o->mode == TAPE_PAD_CONSTANT) {
+        struct pad_constant attr = {.value = o->value};
+        memcpy(attr.before, o->before, sizeof attr.before);
+        memcpy(attr.after, o->after, sizeof attr.after);
+        return tape__run(TAPE__OP_pad_constant, &x, 1, &attr, sizeof attr);
+    }
+    for (int i = 0, rank = tape__at(t, slot)->layout->rank; i < rank; i++)
+        x = extend(x, i, o->before[i], o->after[i], o->mode);
+    return x;
 }
 
 tape_tensor tape_pad(tape_tensor x, const tape_pad_options *options)
 {
-    tape_pad_options o = options ? *options : (tape_pad_options){0};
+    static const tape_pad_options nothing;
     tape *t = tape__begin("pad");
     if (!t)
         return TAPE_NULL;
     const char *before = tape__enter(t, "pad");
-    tape_tensor y = TAPE_NULL;
-    if (check_padding(t, x, &o)) {
-        if (o.mode == TAPE_PAD_CONSTANT) {
-            struct pad_constant attr = {.value = o.value};
-            memcpy(attr.before, o.before, sizeof attr.before);
-            memcpy(attr.after, o.after, sizeof attr.after);
-            y = tape__run(TAPE__OP_pad_constant, &x, 1, &attr, sizeof attr);
-        } else {
-            y = x;
-            for (int i = 0; i < tape_rank(x); i++)
-                y = extend(y, i, o.before[i], o.after[i], o.mode);
-        }
-    }
-    return tape__leave(t, before, TAPE__OP_pad, y);
+    return tape__leave(t, before, TAPE__OP_pad, pad(t, x, options ? options : &nothing));
 }
 
 /* ---- roll, repeat, tile ------------------------------------------------------------------------------------------ */

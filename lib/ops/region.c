@@ -43,7 +43,7 @@ bool tape__place_region_forward(tape__call *call)
     if (!y)
         return false;
     size_t item = tape_dtype_size(g->dtype);
-    tape__add_strided(g->dtype, (int)region->rank, region->size,
+    tape__add_strided(call->t->kernels, g->dtype, (int)region->rank, region->size,
                       (unsigned char *)y->data + (size_t)region->offset * item, region->stride, g->data,
                       g->layout->stride);
     return true;

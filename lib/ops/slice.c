@@ -9,12 +9,14 @@
 /* Where the op's output lies in a tensor of layout x; false after an error. */
 typedef bool find_region(tape *t, const tape__layout *x, const void *attr, tape__region *region);
 
-static tape__region whole(const tape__layout *x)
+static void start_whole(tape__region *region, const tape__layout *x)
 {
-    tape__region region = {.rank = x->rank};
-    memcpy(region.size, x->size, sizeof region.size);
-    memcpy(region.stride, x->stride, sizeof region.stride);
-    return region;
+    region->offset = 0;
+    region->rank = x->rank;
+    for (int i = 0; i < x->rank; i++) {
+        region->size[i] = x->size[i];
+        region->stride[i] = x->stride[i];
+    }
 }
 
 static void drop_axis(tape__region *region, int axis)
@@ -48,20 +50,21 @@ static void view_vjp(tape__vjp *v, find_region *find)
 /* The cotangent is added to the region in the adjoint itself. */
 static bool view_fused(tape__fused *f, find_region *find)
 {
-    tape__node *x = tape__at(f->t, f->in[0]);
+    tape *t = f->t;
+    tape__node *x = tape__at(t, f->in[0]);
     const tape__layout *dense = x->layout->dense;
-    size_t item = tape_dtype_size((tape_dtype)x->dtype);
+    const size_t item = tape__item_size(x->dtype);
     tape__region r;
     bool accumulate;
-    if (!find(f->t, dense, f->attr, &r))
+    if (!find(t, dense, f->attr, &r))
         return false;
-    unsigned char *gx = tape__adjoint_target(f->t, x, &accumulate);
+    unsigned char *gx = tape__adjoint_target(t, x, &accumulate);
     if (!gx)
         return false;
     if (!accumulate)
         memset(gx, 0, (size_t)dense->numel * item);
-    tape__add_strided((tape_dtype)x->dtype, (int)r.rank, r.size, gx + (size_t)r.offset * item, r.stride, f->g,
-                      f->g_layout->stride);
+    tape__add_strided(t->kernels, (tape_dtype)x->dtype, (int)r.rank, r.size, gx + (size_t)r.offset * item, r.stride,
+                      f->g, f->g_layout->stride);
     return true;
 }
 
@@ -86,7 +89,7 @@ static bool slice_region(tape *t, const tape__layout *x, const void *attr, tape_
         return false;
     if (s->step == 0)
         return tape__error(t, TAPE_ERROR_ARGUMENT, "the step is 0");
-    *r = whole(x);
+    start_whole(r, x);
     int64_t n = x->size[axis], count;
     if (s->step > 0) {
         int64_t start = clamp_bound(s->start, n, 0, n), stop = clamp_bound(s->stop, n, 0, n);
@@ -142,7 +145,7 @@ static bool narrow_region(tape *t, const tape__layout *x, const void *attr, tape
     if (start < 0 || start > n || a->length < 0 || a->length > n - start)
         return tape__error(t, TAPE_ERROR_ARGUMENT, "%lld elements from %lld do not lie within axis %d of %s",
                            (long long)a->length, (long long)a->start, axis, TAPE__LAYOUT_TEXT(x));
-    *r = whole(x);
+    start_whole(r, x);
     r->size[axis] = a->length;
     r->offset = a->length ? start * x->stride[axis] : 0;
     return true;
@@ -183,7 +186,7 @@ static bool select_region(tape *t, const tape__layout *x, const void *attr, tape
     if (a->index < -n || a->index >= n)
         return tape__error(t, TAPE_ERROR_ARGUMENT, "index %lld is out of range for axis %d of %s", (long long)a->index,
                            axis, TAPE__LAYOUT_TEXT(x));
-    *r = whole(x);
+    start_whole(r, x);
     r->offset = (a->index < 0 ? a->index + n : a->index) * x->stride[axis];
     drop_axis(r, axis);
     return true;
@@ -234,7 +237,7 @@ static bool diagonal_region(tape *t, const tape__layout *x, const void *attr, ta
         n = n < columns ? n : columns;
         offset = n ? -d->offset * x->stride[a] : 0;
     }
-    *r = whole(x);
+    start_whole(r, x);
     r->offset = offset;
     int64_t stride = x->stride[a] + x->stride[b];
     drop_axis(r, a > b ? a : b);
@@ -280,7 +283,7 @@ static bool unfold_region(tape *t, const tape__layout *x, const void *attr, tape
     if (a->size < 0 || a->size > x->size[axis] || a->step < 1)
         return tape__error(t, TAPE_ERROR_ARGUMENT, "windows of %lld every %lld do not fit axis %d of %s",
                            (long long)a->size, (long long)a->step, axis, TAPE__LAYOUT_TEXT(x));
-    *r = whole(x);
+    start_whole(r, x);
     int64_t windows = (x->size[axis] - a->size) / a->step + 1, numel;
     r->size[axis] = windows;
     r->stride[axis] *= windows > 1 ? a->step : 1;

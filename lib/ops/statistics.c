@@ -107,14 +107,11 @@ tape_tensor tape__prod_others(tape_tensor x)
 
 /* ---- var and std ------------------------------------------------------------------------------------------------- */
 
-static void square_roots(const tape__node *y)
+static void square_roots(const tape *t, const tape__node *y)
 {
-    for (int64_t i = 0; i < y->layout->numel; i++) {
-        if (y->dtype == TAPE_F32)
-            ((float *)y->data)[i] = sqrtf(((float *)y->data)[i]);
-        else
-            ((double *)y->data)[i] = sqrt(((double *)y->data)[i]);
-    }
+    const void *const x[1] = {y->data};
+    tape__ewise_flat_value(t->kernels, tape__threads_of(t), TAPE__EW_sqrt, y->dtype, y->layout->numel, 0, y->data, x,
+                           NULL);
 }
 
 /* (x - mean(x)) / max(0, n - correction) */
@@ -144,7 +141,7 @@ bool tape__std_forward(tape__call *call)
 {
     tape__node *y = tape__reduce_forward(call, TAPE__VARIANCE);
     if (y)
-        square_roots(y);
+        square_roots(call->t, y);
     return y != NULL;
 }
 
@@ -171,7 +168,7 @@ bool tape__norm_forward(tape__call *call)
         return false;
     tape__node *y = tape__reduce_forward(call, p == 1 ? TAPE__SUM_ABS : p == 2 ? TAPE__SUM_SQUARES : TAPE__MAX_ABS);
     if (y && p == 2)
-        square_roots(y);
+        square_roots(call->t, y);
     return y != NULL;
 }
 

@@ -183,9 +183,24 @@ static void copy_tiles(const struct tape__parallel *p, struct copy *c, tape__wal
     tape__walk_run(p, w, PARALLEL_BYTES / (elements * (int64_t)c->item_size), visit_tile, c);
 }
 
+/* The rows of a matrix that is too small for threads or a plan; false for anything else. */
+static bool copy_matrix(size_t item_size, int rank, const int64_t *size, const char *x, const int64_t *x_stride,
+                        char *y, const int64_t *y_stride)
+{
+    const int64_t item = (int64_t)item_size;
+    if (rank != 2 || x_stride[1] != 1 || (y_stride && y_stride[1] != 1) || size[0] * size[1] > PIECE)
+        return false;
+    const int64_t step = y_stride ? y_stride[0] : size[1];
+    for (int64_t i = 0; i < size[0]; i++)
+        memcpy(y + i * step * item, x + i * x_stride[0] * item, (size_t)(size[1] * item));
+    return true;
+}
+
 void tape__copy(const struct tape__parallel *p, size_t item_size, int rank, const int64_t *size, const void *x,
                 const int64_t *x_stride, void *y, const int64_t *y_stride)
 {
+    if (copy_matrix(item_size, rank, size, x, x_stride, y, y_stride))
+        return;
     tape__walk w = tape__walk_make(rank, size, x_stride, y_stride);
     if (w.rank == 0) {
         memcpy(y, x, item_size);

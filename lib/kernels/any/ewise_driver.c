@@ -338,9 +338,28 @@ static void take_row(struct few *f, int rank, const int64_t *size)
         f->still |= (still & ~dense) >> k & 1 ? 1U << f->position[k] : 0;
 }
 
+/* Two axes whose rows are contiguous or still: most loops that are not flat. False where they are not. */
+static bool plan_two(struct few *f, const int64_t *size)
+{
+    unsigned still = 0;
+    bool fits = true;
+    for (int k = 0; k < f->operands; k++) {
+        const int64_t step = f->stride[k][1];
+        fits &= step == 0 || step == 1;
+        still |= step == 0 ? 1U << f->position[k] : 0;
+    }
+    f->n = size[1];
+    f->rows = size[0];
+    f->axis = 0;
+    f->still = still;
+    return fits;
+}
+
 /* False where the rows are too short, or do not follow each other at one distance. */
 static bool plan_few(struct few *f, int rank, const int64_t *size, int64_t count, size_t item)
 {
+    if (rank == 2 && size[0] > 1 && size[1] * (int64_t)item >= TAPE__UNIT_BYTES && plan_two(f, size))
+        return true;
     take_row(f, rank, size);
     f->rows = count > 0;
     if (f->axis < 0)

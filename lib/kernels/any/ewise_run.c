@@ -77,13 +77,9 @@ static void run_part(const tape__ewise_run *run, int64_t n, char *result, const 
     copy_few(result, out.bytes, n, run->item);
 }
 
-/* Whole units. */
-static inline void run_whole(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
+/* Whole units, to be added to the result. */
+static void add_whole(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
 {
-    if (!run->add) {
-        tape__ewise_apply(&run->row, (size_t)n, result, x);
-        return;
-    }
     block term;
     const void *from[OPERANDS];
     int64_t most = BLOCK / run->item;
@@ -112,8 +108,10 @@ static void run_long(const tape__ewise_run *run, int64_t n, char *result, const 
         if (run->add)
             add(run, per_unit, last.bytes, result + at, last.bytes);
     }
-    if (n > rest)
-        run_whole(run, n - rest, result, x);
+    if (run->add)
+        add_whole(run, n - rest, result, x);
+    else
+        tape__ewise_apply(&run->row, (size_t)(n - rest), result, x);
     if (rest)
         memcpy(result + at, last.bytes, UNIT);
 }
@@ -130,19 +128,20 @@ static inline void run_any(const tape__ewise_run *run, int64_t n, char *result, 
 static void run_still(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
 {
     block still[OPERANDS];
-    const void *from[OPERANDS];
-    int64_t most = BLOCK / run->item;
-    for (int64_t done = 0; done < n; done += most) {
-        int64_t m = n - done < most ? n - done : most;
-        for (int k = 0; k < OPERANDS; k++) {
-            from[k] = x[k] ? (const char *)x[k] + done * run->item : NULL;
-            if (!x[k] || !(run->still >> k & 1))
-                continue;
-            if (done == 0)
-                repeat(still[k].bytes, x[k], m * run->item, run->item);
+    const void *from[OPERANDS], *part[OPERANDS];
+    const int64_t most = BLOCK / run->item, m = n < most ? n : most;
+    for (int k = 0; k < OPERANDS; k++) {
+        from[k] = x[k];
+        if (run->still >> k & 1 && x[k]) {
+            repeat(still[k].bytes, x[k], m * run->item, run->item);
             from[k] = still[k].bytes;
         }
-        run_any(run, m, result + done * run->item, from);
+    }
+    run_any(run, m, result, from);
+    for (int64_t done = m; done < n; done += most) {
+        for (int k = 0; k < OPERANDS; k++)
+            part[k] = run->still >> k & 1 || !x[k] ? from[k] : (const char *)x[k] + done * run->item;
+        run_any(run, n - done < most ? n - done : most, result + done * run->item, part);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "ewise_run.h"
 #include "walk.h"
 
 /* Elements may be read as the unsigned integer of their size, whatever they are. */
@@ -13,26 +14,17 @@ typedef uint64_t __attribute__((may_alias)) item_8;
 /* ---- regions ----------------------------------------------------------------------------------------------------- */
 
 struct add {
-    bool is_f64;
-    void *y;
-    const void *x;
+    tape__ewise_run run; /* of the sum */
+    bool contiguous;     /* y's and x's rows are */
+    char *y;
+    const char *x;
     int64_t n, y_stride, x_stride;
 };
 
 #define DEFINE_ADD_ROW(type)                                                                                           \
     static void add_##type(int64_t n, type *y, int64_t y_stride, const type *x, int64_t x_stride)                      \
     {                                                                                                                  \
-        typedef type vector __attribute__((vector_size(16)));                                                          \
-        enum { LANES = sizeof(vector) / sizeof(type) };                                                                \
-        int64_t i = 0;                                                                                                 \
-        for (; y_stride == 1 && x_stride == 1 && i + LANES <= n; i += LANES) {                                         \
-            vector a, b;                                                                                               \
-            memcpy(&a, y + i, sizeof a);                                                                               \
-            memcpy(&b, x + i, sizeof b);                                                                               \
-            a += b;                                                                                                    \
-            memcpy(y + i, &a, sizeof a);                                                                               \
-        }                                                                                                              \
-        for (; i < n; i++)                                                                                             \
+        for (int64_t i = 0; i < n; i++)                                                                                \
             y[i * y_stride] += x[i * x_stride];                                                                        \
     }
 DEFINE_ADD_ROW(float)
@@ -42,11 +34,15 @@ DEFINE_ADD_ROW(double)
 static void add_row(void *arg, int64_t x_offset, int64_t y_offset, const int64_t *index)
 {
     const struct add *a = arg;
+    void *y = a->y + y_offset * a->run.item;
+    const void *x = a->x + x_offset * a->run.item;
     (void)index;
-    if (a->is_f64)
-        add_double(a->n, (double *)a->y + y_offset, a->y_stride, (const double *)a->x + x_offset, a->x_stride);
+    if (a->contiguous)
+        tape__ewise_run_on(&a->run, a->n, y, (const void *const[TAPE__RUN_OPERANDS]){y, x});
+    else if (a->run.item == sizeof(double))
+        add_double(a->n, y, a->y_stride, x, a->x_stride);
     else
-        add_float(a->n, (float *)a->y + y_offset, a->y_stride, (const float *)a->x + x_offset, a->x_stride);
+        add_float(a->n, y, a->y_stride, x, a->x_stride);
 }
 
 /* Make the last axis of the walk the row that a visit gets. */
@@ -62,12 +58,29 @@ static int64_t take_row(tape__walk *w, int64_t *x_stride, int64_t *y_stride)
     return n;
 }
 
-void tape__add_strided(tape_dtype dtype, int rank, const int64_t *size, void *y, const int64_t *y_stride, const void *x,
-                       const int64_t *x_stride)
+/* The rows of a matrix need no plan; false for anything else. */
+static bool add_matrix(struct add *a, int rank, const int64_t *size, const int64_t *y_stride, const int64_t *x_stride)
 {
+    if (rank != 2 || y_stride[1] != 1 || x_stride[1] != 1 || size[1] == 0)
+        return false;
+    a->n = size[1];
+    a->contiguous = true;
+    for (int64_t i = 0; i < size[0]; i++)
+        add_row(a, i * x_stride[0], i * y_stride[0], NULL);
+    return true;
+}
+
+void tape__add_strided(const struct tape__kernels *kernels, tape_dtype dtype, int rank, const int64_t *size, void *y,
+                       const int64_t *y_stride, const void *x, const int64_t *x_stride)
+{
+    struct add a = {.y = y, .x = x};
+    a.run.row = tape__ewise_row_of(kernels, NULL, TAPE__EW_add, -1, dtype);
+    a.run.item = dtype == TAPE_F64 ? sizeof(double) : sizeof(float);
+    if (add_matrix(&a, rank, size, y_stride, x_stride))
+        return;
     tape__walk w = tape__walk_make(rank, size, x_stride, y_stride);
-    struct add a = {.is_f64 = dtype == TAPE_F64, .y = y, .x = x};
     a.n = take_row(&w, &a.x_stride, &a.y_stride);
+    a.contiguous = a.x_stride == 1 && a.y_stride == 1 && a.n > 0;
     tape__walk_run(NULL, &w, INT64_MAX, add_row, &a);
 }
 

@@ -4,12 +4,14 @@
 
 #include "base.h"
 
+struct tape__kernels;
+
 /* Everything here runs serially and in row-major order, so that sums at one place have one value. Strides count
  * elements; indices are valid; "float" is f32 or f64. */
 
 /* y += x over `size`. y's elements may coincide. */
-void tape__add_strided(tape_dtype dtype, int rank, const int64_t *size, void *y, const int64_t *y_stride, const void *x,
-                       const int64_t *x_stride);
+void tape__add_strided(const struct tape__kernels *kernels, tape_dtype dtype, int rank, const int64_t *size, void *y,
+                       const int64_t *y_stride, const void *x, const int64_t *x_stride);
 
 /*
  * Elements along an axis. `index` is contiguous of shape `size`; each of its elements moves `step` elements of the

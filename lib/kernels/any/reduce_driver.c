@@ -355,6 +355,10 @@ static void run_item(void *arg, int64_t item)
 static void reduce_runs(const struct tape__parallel *p, struct job *j)
 {
     int64_t kept = j->split->kept, n = j->split->reduced;
+    if (kept == 1 && n < 2 * ITEM) {
+        reduce_result(NULL, j, 0);
+        return;
+    }
     if (!p || kept >= FEW || n < 2 * ITEM) {
         j->per_item = n < ITEM ? ITEM / (n > 0 ? n : 1) : 1;
         tape__parallel_for(p, pieces(kept, j->per_item), run_item, j);
@@ -490,7 +494,7 @@ struct place {
 static struct place place_of(const struct job *j, int64_t item)
 {
     const int64_t width = UNIT / j->size;
-    int64_t across = pieces(j->column_size, j->tile), outer = item / across;
+    int64_t across = pieces(j->column_size, j->tile), outer = item ? item / across : 0;
     int64_t first = item % across * j->tile, left = j->column_size - first;
     struct place place = {.columns = (int)at_most(j->tile, left)};
     if (left < width && first > 0) {
@@ -603,6 +607,10 @@ static void reduce_columns(const struct tape__parallel *p, struct job *j)
     place_columns(j);
     int64_t n = j->split->reduced;
     j->tile = TILE / j->size;
+    if (j->outer.kept == 1 && j->column_size <= j->tile && n * j->column_size < 2 * ITEM) {
+        reduce_tile(NULL, j, 0);
+        return;
+    }
     if (p && j->outer.kept * pieces(j->column_size, j->tile) < FEW)
         j->tile /= 4;
     int64_t tiles = j->outer.kept * pieces(j->column_size, j->tile), work = n * at_most(j->column_size, j->tile);

@@ -18,7 +18,9 @@ static void append(int64_t size, int64_t stride, int *rank, int64_t *sizes, int6
 
 tape__split tape__split_axes(int rank, const int64_t *size, const int64_t *stride, unsigned mask)
 {
-    tape__split s = {.kept = 1, .reduced = 1};
+    tape__split s; /* beyond its ranks not set: zeroing it would cost as much as a small sum */
+    s.kept_rank = s.reduced_rank = 0;
+    s.kept = s.reduced = 1;
     for (int k = 0; k < rank; k++) {
         if (mask >> k & 1) {
             s.reduced *= size[k];
