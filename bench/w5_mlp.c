@@ -56,11 +56,9 @@ static bool build(const struct net *net, model *m)
 static tape_tensor record(const struct net *net, const model *m)
 {
     tape_tensor h = m->x;
-    for (int i = 0; i < net->layers; i++) {
-        h = tape_linear(h, m->weight[i], m->bias[i]);
-        if (i < net->layers - 1)
-            h = tape_relu(h);
-    }
+    for (int i = 0; i < net->layers; i++)
+        h = tape_linear_activated(h, m->weight[i], m->bias[i],
+                                  i < net->layers - 1 ? TAPE_ACTIVATION_RELU : TAPE_ACTIVATION_NONE);
     return tape_cross_entropy(h, m->target, NULL);
 }
 

@@ -230,8 +230,12 @@ bool tape__linear_activated_fused(tape__fused *f)
     const tape__layout *dense = f->y->layout->dense;
     const void *inner = keeps_inner(ewise) ? tape__at(t, f->slot + 1)->data : f->y->data;
     const int64_t *stride = dense->stride;
-    tape__ewise_derivative(t->kernels, tape__threads_of(t), ewise, 0, f->y->dtype, dense->rank, dense->size, own->data,
-                           false, f->g, f->g_layout->stride, &inner, &stride, f->y->data, NULL);
+    if (f->g_layout == dense)
+        tape__ewise_flat_derivative(t->kernels, tape__threads_of(t), ewise, 0, f->y->dtype, dense->numel, 0, own->data,
+                                    false, f->g, &inner, f->y->data, NULL);
+    else
+        tape__ewise_derivative(t->kernels, tape__threads_of(t), ewise, 0, f->y->dtype, dense->rank, dense->size,
+                               own->data, false, f->g, f->g_layout->stride, &inner, &stride, f->y->data, NULL);
     const cotangent g = {own->data, dense, own};
     tape__gemm_operand gs;
     bool ok = tape__rows_of(g.data, g.layout, &gs) && add_derivatives(f, &l, &g, &gs);
@@ -253,10 +257,11 @@ static bool find_operands(tape *t, const tape_tensor *inputs, int n, tape__node 
            (!bias || (bias->rank == 1 && bias->size[0] == w->size[0] && bias->stride[0] == 1));
 }
 
-/* The memory of a result and of its record, of `n` inputs. */
+/* The record of a layer, in one block. */
 typedef struct record {
     tape__extra extra;
     uint32_t in[4], saved[4];
+    int64_t ewise; /* the attribute, where there is an activation */
 } record;
 
 static record *new_record(tape *t, const tape__layout *layout, unsigned dtype, void **data)
@@ -269,8 +274,41 @@ static record *new_record(tape *t, const tape__layout *layout, unsigned dtype, v
     return *data ? r : NULL;
 }
 
-/* Matrices whose product is one block of a kernel, where nothing asks for a detour; null where that is not so. */
-static tape_tensor multiply_at_once(const tape_tensor *inputs, int n)
+/* The next node becomes the result at `data`; ewise < 0: without an activation. */
+TAPE__INLINE tape_tensor finish_record(tape *t, record *r, tape__node *const *node, const uint32_t *slot, int n,
+                                       int ewise, const tape__layout *layout, void *data)
+{
+    uint8_t gradient = 0;
+    for (int i = 0; i < n; i++) {
+        r->in[i] = slot[i];
+        r->saved[i] = *node[i]->version;
+        gradient |= node[i]->flags & TAPE__REQUIRES_GRAD;
+    }
+    r->ewise = ewise;
+    r->extra = (tape__extra){.n_in = (uint16_t)n,
+                             .n_out = 1,
+                             .attr_size = ewise < 0 ? 0 : sizeof r->ewise,
+                             .bytes = sizeof *r,
+                             .in = r->in,
+                             .saved = r->saved,
+                             .attr = &r->ewise};
+    const uint32_t at = t->count++;
+    tape__node *y = tape__at(t, at);
+    *y = (tape__node){.generation = t->generation,
+                      .data = data,
+                      .layout = layout,
+                      .version = &y->own_version,
+                      .op = ewise < 0 ? TAPE__OP_linear : TAPE__OP_linear_activated,
+                      .dtype = node[0]->dtype,
+                      .flags = TAPE__OWNS_BLOCK | gradient,
+                      .in = {slot[0]},
+                      .u.extra = &r->extra};
+    return (tape_tensor){t->generation, at, 0};
+}
+
+/* Matrices whose product is one block of a kernel, where nothing asks for a detour, and perhaps an activation that does
+ * not keep what went into it; null where that is not so. */
+TAPE__INLINE tape_tensor multiply_at_once(const tape_tensor *inputs, int n, int ewise)
 {
     tape *t = tape__tls;
     tape__node *node[3];
@@ -295,28 +333,10 @@ static tape_tensor multiply_at_once(const tape_tensor *inputs, int n)
         return TAPE_NULL;
     one.c = data;
     tape__gemm_run_one_block(t->kernels->gemm, dtype, &one);
-    uint8_t gradient = 0;
-    for (int i = 0; i < n; i++) {
-        r->in[i] = slot[i];
-        r->saved[i] = *node[i]->version;
-        gradient |= node[i]->flags & TAPE__REQUIRES_GRAD;
-    }
-    r->extra = (tape__extra){(uint16_t)n, 1, 0, sizeof *r, r->in, r->saved, NULL, NULL};
-    const uint32_t at = t->count++;
-    tape__node *y = tape__at(t, at);
-    *y = (tape__node){t->generation,
-                      data,
-                      layout,
-                      &y->own_version,
-                      0,
-                      TAPE__OP_linear,
-                      (uint8_t)dtype,
-                      TAPE__OWNS_BLOCK | gradient,
-                      {slot[0]},
-                      {0},
-                      {&r->extra},
-                      {NULL}};
-    return (tape_tensor){t->generation, at, 0};
+    if (ewise >= 0)
+        tape__ewise_flat_value(t->kernels, NULL, ewise, (int)dtype, layout->numel, 0, data, (const void *const[]){data},
+                               NULL);
+    return finish_record(t, r, node, slot, n, ewise, layout, data);
 }
 
 /* ---- the functions ----------------------------------------------------------------------------------------------- */
@@ -325,22 +345,24 @@ tape_tensor tape_linear(tape_tensor x, tape_tensor weight, tape_tensor bias)
 {
     const tape_tensor inputs[3] = {x, weight, bias};
     const int n = tape_is_none(bias) ? 2 : 3;
-    const tape_tensor y = multiply_at_once(inputs, n);
+    const tape_tensor y = multiply_at_once(inputs, n, -1);
     return TAPE__LIKELY(!tape_is_null(y)) ? y : tape__run(TAPE__OP_linear, inputs, n, NULL, 0);
 }
 
 tape_tensor tape_linear_activated(tape_tensor x, tape_tensor weight, tape_tensor bias, tape_activation activation)
 {
+    if (activation == TAPE_ACTIVATION_NONE)
+        return tape_linear(x, weight, bias);
     tape *t = tape__begin("linear_activated");
     if (!t)
         return TAPE_NULL;
-    if (activation == TAPE_ACTIVATION_NONE)
-        return tape_linear(x, weight, bias);
     if ((unsigned)activation >= ACTIVATIONS) {
         tape__error(t, TAPE_ERROR_ARGUMENT, "%d is no activation", (int)activation);
         return TAPE_NULL;
     }
     const tape_tensor inputs[3] = {x, weight, bias};
     const int64_t attr = rows_of_activations[activation];
-    return tape__run(TAPE__OP_linear_activated, inputs, tape_is_none(bias) ? 2 : 3, &attr, sizeof attr);
+    const int n = tape_is_none(bias) ? 2 : 3;
+    const tape_tensor y = keeps_inner((int)attr) ? TAPE_NULL : multiply_at_once(inputs, n, (int)attr);
+    return !tape_is_null(y) ? y : tape__run(TAPE__OP_linear_activated, inputs, n, &attr, sizeof attr);
 }
