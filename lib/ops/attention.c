@@ -52,12 +52,16 @@ static bool read_mask(tape__call *call, const tape__node *mask, int64_t *stride,
         return tape__error(call->t, TAPE_ERROR_DTYPE, "expects a mask of u8 or %s, got %s", tape_dtype_name(a->dtype),
                            tape_dtype_name((tape_dtype)mask->dtype));
     tape__broadcast_strides(mask->layout, rank, size, stride);
-    a->mask = mask->data;
     a->mask_dtype = (tape_dtype)mask->dtype;
-    a->mask_stride = stride;
-    a->mask_row = stride[rank - 2];
-    a->mask_column = stride[rank - 1];
+    a->mask = (tape__matrices){mask->data, stride, stride[rank - 2], stride[rank - 1]};
     return true;
+}
+
+static tape__matrices matrices_of(const tape__node *x)
+{
+    const tape__layout *layout = x->layout;
+    return (tape__matrices){x->data, layout->stride, layout->stride[layout->rank - 2],
+                            layout->stride[layout->rank - 1]};
 }
 
 /* The problem of q, k, v = in[first ...] and perhaps a mask; `stride` has room for the mask's. */
@@ -85,10 +89,10 @@ static bool read_call(tape__call *call, int first, int64_t *stride, tape__attent
     a->scale = attr->scale != 0 ? attr->scale : a->depth > 0 ? 1 / sqrt((double)a->depth) : 1;
     for (int i = 0; i < rank - 2; i++)
         a->batch *= q->size[i];
-    a->q = tape__dense_data(call->t, in[0]);
-    a->k = tape__dense_data(call->t, in[1]);
-    a->v = tape__dense_data(call->t, in[2]);
-    return a->q && a->k && a->v && (call->n_in == first + 3 || read_mask(call, in[3], stride, a));
+    a->q = matrices_of(in[0]);
+    a->k = matrices_of(in[1]);
+    a->v = matrices_of(in[2]);
+    return call->n_in == first + 3 || read_mask(call, in[3], stride, a);
 }
 
 /* ---- forward and backward ---------------------------------------------------------------------------------------- */
@@ -125,7 +129,7 @@ bool tape__attention_backward_forward(tape__call *call)
     if (!like || memcmp(g->size, q->size, (size_t)(q->rank - 1) * sizeof *g->size) != 0)
         return tape__error(call->t, TAPE_ERROR_SHAPE, "%s is no cotangent for q %s", TAPE__LAYOUT_TEXT(g),
                            TAPE__LAYOUT_TEXT(q));
-    const void *data = tape__dense_data(call->t, call->in[0]);
+    const tape__matrices cotangent = matrices_of(call->in[0]);
     for (int i = 0; i < 3; i++) {
         const tape__layout *x = call->in[i + 1]->layout;
         out[i] = tape__output(call, a.dtype, x->rank, x->size);
@@ -133,9 +137,10 @@ bool tape__attention_backward_forward(tape__call *call)
     const struct tape__parallel *threads = tape__threads_of(call->t);
     size_t bytes = tape__attention_workspace(call->t->kernels, &a, true, threads);
     void *workspace = tape__scratch(call->t, bytes + 1);
-    if (!data || !out[0] || !out[1] || !out[2] || !workspace)
+    if (!out[0] || !out[1] || !out[2] || !workspace)
         return false;
-    tape__attention_spread(call->t->kernels, &a, data, out[0]->data, out[1]->data, out[2]->data, workspace, threads);
+    tape__attention_spread(call->t->kernels, &a, &cotangent, out[0]->data, out[1]->data, out[2]->data, workspace,
+                           threads);
     return true;
 }
 

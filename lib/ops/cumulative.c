@@ -20,7 +20,7 @@ static bool scan_forward(tape__call *call, tape__scan_kind kind)
     tape__scan s = {kind, attr->reverse != 0, cut.outer, cut.n, cut.inner, NULL, NULL, NULL};
     s.x = tape__dense_data(call->t, x);
     s.a = call->n_in > 1 ? tape__dense_data(call->t, call->in[0]) : s.x;
-    tape__node *y = s.x && s.a ? tape__output(call, x->dtype, x->layout->rank, x->layout->size) : NULL;
+    tape__node *y = s.x && s.a ? tape__output_like(call, x) : NULL;
     if (!y)
         return false;
     s.y = y->data;
@@ -159,7 +159,7 @@ bool tape__cummax_forward(tape__call *call)
     tape__axis_cut cut = tape__cut_at(x->layout, axis);
     tape__scan s = {.outer = cut.outer, .n = cut.n, .inner = cut.inner};
     s.x = tape__dense_data(call->t, x);
-    tape__node *y = s.x ? tape__output(call, x->dtype, x->layout->rank, x->layout->size) : NULL;
+    tape__node *y = s.x ? tape__output_like(call, x) : NULL;
     tape__node *index = y ? tape__output(call, TAPE_I64, x->layout->rank, x->layout->size) : NULL;
     if (!index)
         return false;

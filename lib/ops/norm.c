@@ -79,7 +79,7 @@ static bool forward(tape__call *call, bool centred)
     if (attr->biased && !(args.b = affine_data(call, 1 + attr->weighted, x)))
         return false;
     args.x = tape__dense_data(call->t, x);
-    tape__node *y = tape__output(call, (tape_dtype)x->dtype, x->layout->rank, x->layout->size);
+    tape__node *y = tape__output_like(call, x);
     tape__node *statistics = tape__output(call, (tape_dtype)x->dtype, 2, (int64_t[]){centred ? 2 : 1, args.rows});
     if (!args.x || !y || !statistics)
         return false;
@@ -110,7 +110,7 @@ static bool backward_forward(tape__call *call, bool centred)
     args.mean = statistic(statistics, centred, true);
     args.rstd = statistic(statistics, centred, false);
     const int64_t *trailing = x->layout->size + x->layout->rank - attr->trailing;
-    tape__node *out[3] = {tape__output(call, (tape_dtype)x->dtype, x->layout->rank, x->layout->size)};
+    tape__node *out[3] = {tape__output_like(call, x)};
     if (attr->weighted)
         out[1] = tape__output(call, (tape_dtype)x->dtype, attr->trailing, trailing);
     if (attr->biased)

@@ -206,7 +206,7 @@ bool tape__bernoulli_st_forward(tape__call *call)
     if (!check_float(call, p->dtype))
         return false;
     const void *probability = tape__dense_data(call->t, p);
-    tape__node *y = probability ? tape__output(call, (tape_dtype)p->dtype, p->layout->rank, p->layout->size) : NULL;
+    tape__node *y = probability ? tape__output_like(call, p) : NULL;
     if (!y)
         return false;
     int64_t n = y->layout->numel;
@@ -271,7 +271,7 @@ bool tape__gamma_forward(tape__call *call)
                               tape__dense_data(call->t, shape), NULL};
     if (!loop.uniform || !loop.shape)
         return false;
-    loop.y = tape__output(call, (tape_dtype)shape->dtype, shape->layout->rank, shape->layout->size);
+    loop.y = tape__output_like(call, shape);
     if (!loop.y)
         return false;
     tape__fill_uniform(tape__threads_of(call->t), next_key(call->t), TAPE_F64, n, loop.uniform);

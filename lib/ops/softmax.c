@@ -34,7 +34,7 @@ static bool forward(tape__call *call, bool logarithm)
         return false;
     const tape__node *x = call->in[0];
     const void *data = tape__dense_data(call->t, x);
-    tape__node *y = tape__output(call, (tape_dtype)x->dtype, x->layout->rank, x->layout->size);
+    tape__node *y = tape__output_like(call, x);
     if (!data || !y)
         return false;
     const struct tape__softmax_kernels *kernels = call->t->kernels->softmax;
@@ -53,7 +53,7 @@ static bool backward_forward(tape__call *call, bool logarithm)
                            "expects two tensors alike, got %s and %s", TAPE__LAYOUT_TEXT(g->layout),
                            TAPE__LAYOUT_TEXT(y->layout));
     const void *g_data = tape__dense_data(call->t, g), *y_data = tape__dense_data(call->t, y);
-    tape__node *gx = tape__output(call, (tape_dtype)g->dtype, g->layout->rank, g->layout->size);
+    tape__node *gx = tape__output_like(call, g);
     if (!g_data || !y_data || !gx)
         return false;
     const struct tape__softmax_kernels *kernels = call->t->kernels->softmax;

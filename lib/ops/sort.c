@@ -16,7 +16,7 @@ bool tape__sort_forward(tape__call *call)
         return false;
     tape__axis_cut cut = tape__cut_at(x->layout, axis);
     const unsigned char *data = tape__dense_data(call->t, x);
-    tape__node *y = data ? tape__output(call, x->dtype, x->layout->rank, x->layout->size) : NULL;
+    tape__node *y = data ? tape__output_like(call, x) : NULL;
     tape__node *index = y ? tape__output(call, TAPE_I64, x->layout->rank, x->layout->size) : NULL;
     void *work = index ? tape__scratch(call->t, tape__sort_work(cut.n) + 1) : NULL;
     if (!work)

@@ -38,7 +38,7 @@ struct block {
 struct job {
     const struct tape__kernels *kernels;
     const tape__attention *a;
-    const char *g;
+    const tape__matrices *g;
     char *y, *gq, *gk, *gv, *workspace;
     int64_t item, blocks, tasks;
     size_t scores, products, task_bytes; /* bytes: of one block's scores, of a product's workspace, of a task */
@@ -53,19 +53,30 @@ static struct block block_at(const struct job *job, int64_t entry, int64_t i)
     return b;
 }
 
-/* C = A B (or C += A B): strides of a row-major matrix, or of its transpose where `turned`. */
-static tape__gemm product(const struct job *job, int64_t m, int64_t n, int64_t k, const void *a, int64_t a_columns,
-                          bool a_turned, const void *b, int64_t b_columns, bool b_turned, void *c, bool accumulate)
+/* A matrix as a factor; `turned`: its transpose. */
+static tape__gemm_operand factor(const void *data, int64_t row, int64_t column, bool turned)
 {
-    return (tape__gemm){.dtype = job->a->dtype,
-                        .accumulate = accumulate,
-                        .m = m,
-                        .n = n,
-                        .k = k,
-                        .batch = {1, 1},
-                        .a = {a, a_turned ? 1 : a_columns, a_turned ? a_columns : 1, {0, 0}},
-                        .b = {b, b_turned ? 1 : b_columns, b_turned ? b_columns : 1, {0, 0}},
-                        .c = {c, n, 1, {0, 0}}};
+    return (tape__gemm_operand){data, turned ? column : row, turned ? row : column, {0, 0}};
+}
+
+/* The element of an entry's matrix where row `first` starts. */
+static const void *place_in(const struct job *job, const tape__matrices *x, int64_t entry, int64_t first, int64_t item)
+{
+    int64_t at = first * x->row;
+    if (!x->data)
+        return NULL;
+    for (int i = job->a->rank - 1; i >= 0; i--) {
+        at += entry % job->a->size[i] * x->stride[i];
+        entry /= job->a->size[i];
+    }
+    return (const char *)x->data + at * item;
+}
+
+/* An entry's matrix from row `first` on, as a factor. */
+static tape__gemm_operand factor_of(const struct job *job, const tape__matrices *x, int64_t entry, int64_t first,
+                                    bool turned)
+{
+    return factor(place_in(job, x, entry, first, job->item), x->row, x->column, turned);
 }
 
 /* The products of a block, in the order in which they are made. */
@@ -73,25 +84,46 @@ enum { SCORES, VALUES, BY_P, GRAD_V, GRAD_Q, GRAD_K, PRODUCTS };
 
 static tape__gemm product_of(const struct job *job, int which, const struct block *b, char *p, char *dp)
 {
+    static const tape__matrices nothing;
     const tape__attention *a = job->a;
-    const int64_t item = job->item, d = a->depth, w = a->width, n = b->keys;
+    const int64_t item = job->item, d = a->depth, w = a->width, n = b->keys, rows = b->rows;
     const int64_t at_query = b->entry * a->queries + b->first, at_key = b->entry * a->keys;
-    const char *q = (const char *)a->q + at_query * d * item, *k = (const char *)a->k + at_key * d * item;
-    const char *v = (const char *)a->v + at_key * w * item, *g = job->g ? job->g + at_query * w * item : NULL;
+    const tape__matrices *g = job->g ? job->g : &nothing;
+    tape__gemm m = {.dtype = a->dtype, .batch = {1, 1}, .accumulate = which == GRAD_V || which == GRAD_K};
     switch (which) {
     case SCORES:
-        return product(job, b->rows, n, d, q, d, false, k, d, true, p, false);
+        m.m = rows, m.n = n, m.k = d, m.c.data = p;
+        m.a = factor_of(job, &a->q, b->entry, b->first, false);
+        m.b = factor_of(job, &a->k, b->entry, 0, true);
+        break;
     case VALUES:
-        return product(job, b->rows, w, n, p, n, false, v, w, false, job->y + at_query * w * item, false);
+        m.m = rows, m.n = w, m.k = n, m.c.data = job->y + at_query * w * item;
+        m.a = factor(p, n, 1, false);
+        m.b = factor_of(job, &a->v, b->entry, 0, false);
+        break;
     case BY_P:
-        return product(job, b->rows, n, w, g, w, false, v, w, true, dp, false);
+        m.m = rows, m.n = n, m.k = w, m.c.data = dp;
+        m.a = factor_of(job, g, b->entry, b->first, false);
+        m.b = factor_of(job, &a->v, b->entry, 0, true);
+        break;
     case GRAD_V:
-        return product(job, n, w, b->rows, p, n, true, g, w, false, job->gv + at_key * w * item, true);
+        m.m = n, m.n = w, m.k = rows, m.c.data = job->gv + at_key * w * item;
+        m.a = factor(p, n, 1, true);
+        m.b = factor_of(job, g, b->entry, b->first, false);
+        break;
     case GRAD_Q:
-        return product(job, b->rows, d, n, dp, n, false, k, d, false, job->gq + at_query * d * item, false);
+        m.m = rows, m.n = d, m.k = n, m.c.data = job->gq + at_query * d * item;
+        m.a = factor(dp, n, 1, false);
+        m.b = factor_of(job, &a->k, b->entry, 0, false);
+        break;
     default:
-        return product(job, n, d, b->rows, dp, n, true, q, d, false, job->gk + at_key * d * item, true);
+        m.m = n, m.n = d, m.k = rows, m.c.data = job->gk + at_key * d * item;
+        m.a = factor(dp, n, 1, true);
+        m.b = factor_of(job, &a->q, b->entry, b->first, false);
     }
+    m.c.row = m.n;
+    m.c.col = 1;
+    return m;
 }
 
 static void run_product(const struct job *job, int which, const struct block *b, char *p, char *dp, char *space)
@@ -102,39 +134,32 @@ static void run_product(const struct job *job, int which, const struct block *b,
 
 /* ---- scores ------------------------------------------------------------------------------------------------------ */
 
-static int64_t mask_at(const tape__attention *a, int64_t entry)
-{
-    int64_t at = 0;
-    for (int i = a->rank - 1; i >= 0; i--) {
-        at += entry % a->size[i] * a->mask_stride[i];
-        entry /= a->size[i];
-    }
-    return at;
-}
-
 #define DEFINE(name, type)                                                                                             \
-    static void mask_##name(const tape__attention *a, const struct block *b, int64_t i, type *s)                       \
+    static void mask_##name(const struct job *job, const struct block *b, int64_t i, type *s)                          \
     {                                                                                                                  \
-        const int64_t at = mask_at(a, b->entry) + (b->first + i) * a->mask_row, step = a->mask_column;                 \
+        const tape__attention *a = job->a;                                                                             \
+        const int64_t step = a->mask.column, item = a->mask_dtype == TAPE_U8 ? 1 : sizeof(type);                       \
+        const void *row = place_in(job, &a->mask, b->entry, b->first + i, item);                                       \
         if (a->mask_dtype == TAPE_U8) {                                                                                \
-            const unsigned char *mask = (const unsigned char *)a->mask + at;                                           \
+            const unsigned char *mask = row;                                                                           \
             for (int64_t j = 0; j < b->keys; j++)                                                                      \
                 s[j] = mask[j * step] ? s[j] : (type)-INFINITY;                                                        \
         } else {                                                                                                       \
-            const type *mask = (const type *)a->mask + at;                                                             \
+            const type *mask = row;                                                                                    \
             for (int64_t j = 0; j < b->keys; j++)                                                                      \
                 s[j] += mask[j * step];                                                                                \
         }                                                                                                              \
     }                                                                                                                  \
-    static void prepare_##name(const tape__attention *a, const struct block *b, void *scores)                          \
+    static void prepare_##name(const struct job *job, const struct block *b, void *scores)                             \
     {                                                                                                                  \
+        const tape__attention *a = job->a;                                                                             \
         const type scale = (type)a->scale;                                                                             \
         for (int64_t i = 0; i < b->rows; i++) {                                                                        \
             type *s = (type *)scores + i * b->keys;                                                                    \
             for (int64_t j = 0; j < b->keys; j++)                                                                      \
                 s[j] *= scale;                                                                                         \
-            if (a->mask)                                                                                               \
-                mask_##name(a, b, i, s);                                                                               \
+            if (a->mask.data)                                                                                          \
+                mask_##name(job, b, i, s);                                                                             \
             for (int64_t j = b->first + i + 1; a->causal && j < b->keys; j++)                                          \
                 s[j] = (type)-INFINITY;                                                                                \
         }                                                                                                              \
@@ -154,7 +179,7 @@ static void probabilities(const struct job *job, const struct block *b, char *p,
 {
     const tape__attention *a = job->a;
     run_product(job, SCORES, b, p, NULL, space);
-    (a->dtype == TAPE_F32 ? prepare_f32 : prepare_f64)(a, b, p);
+    (a->dtype == TAPE_F32 ? prepare_f32 : prepare_f64)(job, b, p);
     job->kernels->softmax->softmax[a->dtype](NULL, (tape__softmax_shape){b->rows, b->keys, 1}, p, p);
 }
 
@@ -232,8 +257,8 @@ void tape__attention_run(const struct tape__kernels *kernels, const tape__attent
         tape__parallel_for(parallel, job.tasks, forward_body, &job);
 }
 
-void tape__attention_spread(const struct tape__kernels *kernels, const tape__attention *a, const void *g, void *gq,
-                            void *gk, void *gv, void *workspace, const struct tape__parallel *parallel)
+void tape__attention_spread(const struct tape__kernels *kernels, const tape__attention *a, const tape__matrices *g,
+                            void *gq, void *gk, void *gv, void *workspace, const struct tape__parallel *parallel)
 {
     struct job job = make_job(kernels, a, true, parallel != NULL);
     job.g = g;

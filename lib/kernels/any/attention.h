@@ -8,19 +8,26 @@
 #include "parallel.h"
 #include "tape/types.h"
 
-/* Contiguous q [batch, queries, depth], k [batch, keys, depth], v [batch, keys, width], y like q but of v's width. The
-   mask, if any, is added (f32, f64) or says by zeros what is left out (u8); its strides count elements, and the batch
-   is that of `rank` leading axes. Causal: query i sees keys 0 to i. A query that sees no key gives 0. */
+/* Matrices, one for each entry of the batch, wherever they lie: strides count elements, and the batch is that of
+   `rank` leading axes. */
+typedef struct tape__matrices {
+    const void *data;
+    const int64_t *stride; /* of the leading axes */
+    int64_t row, column;
+} tape__matrices;
+
+/* q [batch, queries, depth], k [batch, keys, depth], v [batch, keys, width]; y, contiguous, like q but of v's width.
+   The mask, if any, is added (f32, f64) or says by zeros what is left out (u8). Causal: query i sees keys 0 to i. A
+   query that sees no key gives 0. */
 typedef struct tape__attention {
     tape_dtype dtype;
     int64_t batch, queries, keys, depth, width;
     double scale;
     bool causal;
-    const void *q, *k, *v, *mask;
+    tape__matrices q, k, v, mask; /* without a mask its data is NULL */
     tape_dtype mask_dtype;
     int rank;
-    const int64_t *size, *mask_stride;
-    int64_t mask_row, mask_column;
+    const int64_t *size; /* of the leading axes */
 } tape__attention;
 
 /* Bytes of 64-byte aligned memory that the functions want for the same problem and choice of threads. Never more than a
@@ -33,7 +40,7 @@ void tape__attention_run(const struct tape__kernels *kernels, const tape__attent
                          const struct tape__parallel *p);
 
 /* The cotangents of q, k and v from y's. */
-void tape__attention_spread(const struct tape__kernels *kernels, const tape__attention *a, const void *g, void *gq,
-                            void *gk, void *gv, void *workspace, const struct tape__parallel *p);
+void tape__attention_spread(const struct tape__kernels *kernels, const tape__attention *a, const tape__matrices *g,
+                            void *gq, void *gk, void *gv, void *workspace, const struct tape__parallel *p);
 
 #endif
