@@ -18,8 +18,12 @@ typedef struct block {
    not read either. */
 static inline void advance(const void **to, const void *const *x, int64_t bytes)
 {
-    for (int k = 0; k < OPERANDS; k++)
-        to[k] = (const void *)((uintptr_t)x[k] + (uintptr_t)bytes);
+    _Static_assert(OPERANDS == 5, "written out, because the compiler keeps the loop");
+    to[0] = (const void *)((uintptr_t)x[0] + (uintptr_t)bytes);
+    to[1] = (const void *)((uintptr_t)x[1] + (uintptr_t)bytes);
+    to[2] = (const void *)((uintptr_t)x[2] + (uintptr_t)bytes);
+    to[3] = (const void *)((uintptr_t)x[3] + (uintptr_t)bytes);
+    to[4] = (const void *)((uintptr_t)x[4] + (uintptr_t)bytes);
 }
 
 static void add(const tape__ewise_run *run, int64_t n, void *sum, const void *a, const void *b)
@@ -130,9 +134,10 @@ static void run_still(const tape__ewise_run *run, int64_t n, char *result, const
     block still[OPERANDS];
     const void *from[OPERANDS], *part[OPERANDS];
     const int64_t most = BLOCK / run->item, m = n < most ? n : most;
-    for (int k = 0; k < OPERANDS; k++) {
-        from[k] = x[k];
-        if (run->still >> k & 1 && x[k]) {
+    advance(from, x, 0);
+    for (unsigned left = run->still; left; left &= left - 1) {
+        const int k = __builtin_ctz(left);
+        if (x[k]) {
             repeat(still[k].bytes, x[k], m * run->item, run->item);
             from[k] = still[k].bytes;
         }
