@@ -74,7 +74,7 @@ void tape__add_strided(const struct tape__kernels *kernels, tape_dtype dtype, in
                        const int64_t *y_stride, const void *x, const int64_t *x_stride)
 {
     struct add a = {.y = y, .x = x};
-    a.run.row = tape__ewise_row_of(kernels, NULL, TAPE__EW_add, -1, dtype);
+    a.run.row = tape__ewise_row_of(kernels, NULL, TAPE__EW_add, -1, (int)dtype);
     a.run.item = dtype == TAPE_F64 ? sizeof(double) : sizeof(float);
     if (add_matrix(&a, rank, size, y_stride, x_stride))
         return;
