@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "ewise_few.h"
 #include "ewise_run.h"
 
 enum {
@@ -290,111 +291,6 @@ static int64_t product(int rank, const int64_t *size)
     return n;
 }
 
-/* ---- few elements ------------------------------------------------------------------------------------------------ */
-
-/* A loop that needs neither buffers nor threads: rows of n elements that are contiguous or one and the same in every
-   operand, each a step from the row before. */
-struct few {
-    int operands, position[OPERANDS]; /* those that are read, and which they are */
-    const int64_t *stride[OPERANDS];  /* of each of them */
-    int64_t n, rows;
-    int axis;       /* the last one that is not part of a row; -1: there is one row */
-    unsigned still; /* by position */
-};
-
-static void reads(struct few *f, int position, const void *data, const int64_t *stride)
-{
-    if (!data)
-        return;
-    f->position[f->operands] = position;
-    f->stride[f->operands++] = stride;
-}
-
-/* Takes as many of the last axes as are contiguous, or not walked at all, in each of the operands. */
-static void take_row(struct few *f, int rank, const int64_t *size)
-{
-    const unsigned all = (1U << f->operands) - 1;
-    unsigned dense = all, still = all;
-    f->n = 1;
-    for (f->axis = rank - 1; f->axis >= 0; f->axis--) {
-        const int d = f->axis;
-        unsigned dense_here = 0, still_here = 0;
-        if (size[d] == 1)
-            continue;
-        for (int k = 0; k < f->operands; k++) {
-            dense_here |= (unsigned)(f->stride[k][d] == f->n) << k;
-            still_here |= (unsigned)(f->stride[k][d] == 0) << k;
-        }
-        dense_here &= dense;
-        still_here &= still;
-        if ((dense_here | still_here) != all)
-            break;
-        dense = dense_here;
-        still = still_here;
-        f->n *= size[d];
-    }
-    f->still = 0;
-    for (int k = 0; k < f->operands; k++)
-        f->still |= (still & ~dense) >> k & 1 ? 1U << f->position[k] : 0;
-}
-
-/* Two axes whose rows are contiguous or still: most loops that are not flat. False where they are not. */
-static bool plan_two(struct few *f, const int64_t *size)
-{
-    unsigned still = 0;
-    bool fits = true;
-    for (int k = 0; k < f->operands; k++) {
-        const int64_t step = f->stride[k][1];
-        fits &= step == 0 || step == 1;
-        still |= step == 0 ? 1U << f->position[k] : 0;
-    }
-    f->n = size[1];
-    f->rows = size[0];
-    f->axis = 0;
-    f->still = still;
-    return fits;
-}
-
-/* False where the rows are too short, or do not follow each other at one distance. */
-static bool plan_few(struct few *f, int rank, const int64_t *size, int64_t count, size_t item)
-{
-    if (rank == 2 && size[0] > 1 && size[1] * (int64_t)item >= TAPE__UNIT_BYTES && plan_two(f, size))
-        return true;
-    take_row(f, rank, size);
-    f->rows = count > 0;
-    if (f->axis < 0)
-        return true;
-    if (f->n * (int64_t)item < TAPE__UNIT_BYTES)
-        return count == 0;
-    f->rows = count / f->n;
-    for (int k = 0; k < f->operands; k++) {
-        int64_t span = f->stride[k][f->axis] * size[f->axis];
-        for (int d = f->axis - 1; d >= 0; d--) {
-            if (size[d] != 1 && f->stride[k][d] != span)
-                return false;
-            span = size[d] != 1 ? f->stride[k][d] * size[d] : span;
-        }
-    }
-    return true;
-}
-
-/* y, if it is read, is contiguous as the result is. */
-static void run_few(const struct few *f, tape__ewise_run *run, char *result, const void **operand)
-{
-    const int64_t bytes = f->n * run->item;
-    run->still = f->still;
-    for (int64_t row = 0; row < f->rows; row++) {
-        if (row > 0) {
-            for (int k = 0; k < f->operands; k++)
-                operand[f->position[k]] =
-                    (const char *)operand[f->position[k]] + f->stride[k][f->axis] * (int64_t)run->item;
-            if (operand[OUTPUT])
-                operand[OUTPUT] = (const char *)operand[OUTPUT] + bytes;
-        }
-        tape__ewise_run_on(run, f->n, result + row * bytes, operand);
-    }
-}
-
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 /* A loop whose last axis is a run for every operand. */
@@ -568,15 +464,15 @@ void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__p
     const int n = tape__ewise_inputs(ew);
     const int64_t count = product(rank, size);
     const void *operand[OPERANDS] = {NULL};
-    struct few few;
+    tape__few few;
     few.operands = 0;
     for (int k = 0; k < n; k++) {
         operand[k] = x[k];
-        reads(&few, k, x[k], x_stride[k]);
+        tape__few_reads(&few, k, x[k], x_stride[k]);
     }
-    if (count < SERIAL && ew != TAPE__EW_where && plan_few(&few, rank, size, count, real_size(dtype))) {
+    if (count < SERIAL && ew != TAPE__EW_where && tape__few_plan(&few, rank, size, count, real_size(dtype))) {
         tape__ewise_run run = {tape__ewise_row_of(kernels, params, ew, VALUE, dtype), NULL, (int)real_size(dtype), 0};
-        run_few(&few, &run, y, operand);
+        tape__few_run(&few, &run, y, operand);
         return;
     }
     struct loop loop;
@@ -596,16 +492,16 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
     const int64_t count = product(rank, size);
     const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
     tape__ewise_value_fn *add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
-    struct few few;
+    tape__few few;
     few.operands = 0;
-    reads(&few, ADJOINT, g, g_stride);
+    tape__few_reads(&few, ADJOINT, g, g_stride);
     for (int k = 0; k < n; k++) {
         operand[k] = x[k];
-        reads(&few, k, x[k], x_stride[k]);
+        tape__few_reads(&few, k, x[k], x_stride[k]);
     }
-    if (count < SERIAL && ew != TAPE__EW_where && plan_few(&few, rank, size, count, item)) {
+    if (count < SERIAL && ew != TAPE__EW_where && tape__few_plan(&few, rank, size, count, item)) {
         tape__ewise_run run = {tape__ewise_row_of(kernels, params, ew, i, dtype), add, (int)item, 0};
-        run_few(&few, &run, gx, operand);
+        tape__few_run(&few, &run, gx, operand);
         return;
     }
     struct loop loop;

@@ -11,16 +11,17 @@
 
 #include "base.h"
 #include "kernels/kernels.h"
+#include "reduce_walk.h"
 
 enum {
     UNIT = TAPE__UNIT_BYTES,
     BLOCK = TAPE__REDUCE_BLOCK,
     ROWS = TAPE__REDUCE_ROWS,
-    PIECE = 512,        /* elements of a run that are brought together at once: a divisor of BLOCK */
-    TREE_DEPTH = 44,    /* 2^44 blocks */
-    TILE = 8 * UNIT,    /* bytes of columns that are worked on together */
-    TILE_DEPTH = 24,    /* 2^24 times ROWS rows in pairs */
-    ITEM = 1 << 15,     /* elements of one parallel iteration */
+    PIECE = 512,     /* elements of a run that are brought together at once: a divisor of BLOCK */
+    TREE_DEPTH = 44, /* 2^44 blocks */
+    TILE = 8 * UNIT, /* bytes of columns that are worked on together */
+    TILE_DEPTH = 24, /* 2^24 times ROWS rows in pairs */
+    ITEM = TAPE__REDUCE_ITEM,
     SEGMENTS = 128,     /* parallel pieces of one long run; pieces are 2^k blocks */
     TILE_SEGMENTS = 16, /* the same for columns: their partial results are larger */
     FEW = 8             /* results: with fewer, each is worked on by all threads */
@@ -84,11 +85,6 @@ struct job {
     _Alignas(UNIT) char byte[bytes];                                                                                   \
     float f32[(bytes) / sizeof(float)];                                                                                \
     double f64[(bytes) / sizeof(double)];
-
-static double get(int64_t size, const void *x)
-{
-    return size == sizeof(float) ? *(const float *)x : *(const double *)x;
-}
 
 static void put(int64_t size, void *x, double value)
 {
@@ -160,71 +156,6 @@ static double result_of(const struct tree *tree, const struct job *j, int reduce
             any = true;
         }
     return value;
-}
-
-/* ---- walks ------------------------------------------------------------------------------------------------------- */
-
-/* The offset of element i, in row-major order. */
-static int64_t offset_at(int rank, const int64_t *size, const int64_t *stride, int64_t i)
-{
-    int64_t at = 0;
-    for (int k = rank - 1; k >= 0; k--) {
-        at += i % size[k] * stride[k];
-        i /= size[k];
-    }
-    return at;
-}
-
-/* A walk over the reduced elements of one result. */
-struct cursor {
-    const tape__split *split;
-    int64_t index[8], at;
-};
-
-static struct cursor cursor_at(const tape__split *s, int64_t i)
-{
-    struct cursor c = {.split = s};
-    c.at = offset_at(s->reduced_rank, s->reduced_size, s->reduced_stride, i);
-    for (int k = s->reduced_rank - 1; k >= 0; k--) {
-        c.index[k] = i % s->reduced_size[k];
-        i /= s->reduced_size[k];
-    }
-    return c;
-}
-
-/* n elements along the last axis, at most to its end. */
-static void advance(struct cursor *c, int64_t n)
-{
-    const tape__split *s = c->split;
-    int k = s->reduced_rank - 1;
-    c->index[k] += n;
-    c->at += n * s->reduced_stride[k];
-    while (c->index[k] == s->reduced_size[k] && k > 0) {
-        c->index[k] = 0;
-        c->at -= s->reduced_size[k] * s->reduced_stride[k];
-        k--;
-        c->index[k]++;
-        c->at += s->reduced_stride[k];
-    }
-}
-
-static int64_t at_most(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t pieces(int64_t n, int64_t piece)
-{
-    return n / piece + (n % piece != 0);
-}
-
-/* The smallest 2^k, at least `least`, of which n make no more than `most` pieces. */
-static int64_t piece_of(int64_t n, int64_t least, int64_t most)
-{
-    int64_t piece = least;
-    while (pieces(n, piece) > most)
-        piece *= 2;
-    return piece;
 }
 
 /* ---- runs -------------------------------------------------------------------------------------------------------- */
@@ -640,47 +571,4 @@ void tape__reduce_by(const struct tape__reduce_kernel *k, const struct tape__par
         reduce_columns(p, &j);
     else
         reduce_runs(p, &j);
-}
-
-/* ---- positions --------------------------------------------------------------------------------------------------- */
-
-struct arg_job {
-    const struct tape__reduce_kernel *kernel;
-    bool minimum;
-    int64_t outer, n, inner, per_item, size;
-    const char *x;
-    int64_t *y;
-};
-
-/* Where in a run, or in a column. */
-static int64_t position(const struct arg_job *j, const char *x)
-{
-    if (j->inner == 1) {
-        double value = j->kernel->run(j->minimum ? REDUCER_min : REDUCER_max, j->n, x, 0);
-        return j->kernel->find(x, j->n, value);
-    }
-    int64_t best = 0;
-    double held = get(j->size, x);
-    for (int64_t k = 1; k < j->n; k++) {
-        double value = get(j->size, x + k * j->inner * j->size);
-        if (held == held && (value != value || (j->minimum ? value < held : value > held)))
-            best = k, held = value;
-    }
-    return best;
-}
-
-static void arg_item(void *arg, int64_t item)
-{
-    const struct arg_job *j = arg;
-    int64_t end = at_most(j->outer * j->inner, (item + 1) * j->per_item);
-    for (int64_t i = item * j->per_item; i < end; i++)
-        j->y[i] = position(j, j->x + (i / j->inner * j->n * j->inner + i % j->inner) * j->size);
-}
-
-void tape__arg_by(const struct tape__reduce_kernel *k, const struct tape__parallel *p, bool minimum, int64_t outer,
-                  int64_t n, int64_t inner, const void *x, int64_t *y)
-{
-    struct arg_job j = {k, minimum, outer, n, inner, n < ITEM ? ITEM / n : 1, (int64_t)tape_dtype_size(k->dtype), x, y};
-    if (outer * inner > 0)
-        tape__parallel_for(p, pieces(outer * inner, j.per_item), arg_item, &j);
 }
