@@ -8,12 +8,9 @@
 #include "op_index.h"
 #include "tape.h"
 
-#define FIRST_LEAVES TAPE__FIRST_LEAVES
-#define MOST_CHUNKS TAPE__LEAF_CHUNKS
-
 /* Descriptors are never given back before tape_shutdown(): a stale handle, or a record that saved a leaf, may always
  * look at its generation and version. */
-_Atomic(tape__leaf *) tape__leaf_chunks[MOST_CHUNKS];
+_Atomic(tape__leaf *) tape__leaf_chunks[TAPE__LEAF_CHUNKS];
 static uint32_t leaf_count;
 static tape__leaf *free_leaves;
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -27,15 +24,15 @@ static tape__leaf *take_descriptor(void)
         return leaf;
     }
     uint32_t chunk = tape__leaf_chunk(leaf_count);
-    if (chunk == MOST_CHUNKS)
+    if (chunk == TAPE__LEAF_CHUNKS)
         return NULL;
-    uint32_t size = FIRST_LEAVES << chunk;
+    uint32_t size = TAPE__FIRST_LEAVES << chunk;
     if (!atomic_load_explicit(&tape__leaf_chunks[chunk], memory_order_relaxed)) {
         tape__leaf *leaves = calloc(size, sizeof *leaves);
         if (!leaves)
             return NULL;
         for (uint32_t i = 0; i < size; i++) {
-            leaves[i].slot = size - FIRST_LEAVES + i;
+            leaves[i].slot = size - TAPE__FIRST_LEAVES + i;
             atomic_flag_clear(&leaves[i].lock);
         }
         atomic_store_explicit(&tape__leaf_chunks[chunk], leaves, memory_order_release);
@@ -254,7 +251,8 @@ void tape__leaves_shutdown(void)
         if (atomic_load_explicit(&leaf->generation, memory_order_relaxed))
             leaf_memory_free(leaf);
     }
-    for (uint32_t i = 0; i < MOST_CHUNKS && atomic_load_explicit(&tape__leaf_chunks[i], memory_order_relaxed); i++) {
+    for (uint32_t i = 0; i < TAPE__LEAF_CHUNKS && atomic_load_explicit(&tape__leaf_chunks[i], memory_order_relaxed);
+         i++) {
         free(atomic_load_explicit(&tape__leaf_chunks[i], memory_order_relaxed));
         atomic_store_explicit(&tape__leaf_chunks[i], NULL, memory_order_relaxed);
     }

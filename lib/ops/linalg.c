@@ -171,12 +171,8 @@ static tape_tensor multiply_small(tape_tensor a, tape_tensor b)
         !tape__is_dense(lx) || !tape__is_dense(lw))
         return TAPE_NULL;
     const int64_t m = lx->size[0], n = lw->size[1], k = lx->size[1], size = x->dtype == TAPE_F32 ? 4 : 8;
-    tape__gemm_block one;
-    one.m = m, one.n = n, one.k = k;
-    one.a = x->data, one.a_row = k * size, one.a_k = size;
-    one.b = w->data, one.b_k = n * size, one.b_col = size;
-    one.c_row = n * size;
-    one.add = NULL, one.add_row = 0;
+    const tape__gemm_operand rows_x = {x->data, k, 1, {0, 0}}, rows_w = {w->data, n, 1, {0, 0}};
+    tape__gemm_block one = tape__block_of(x->dtype, (const int64_t[]){m, n, k}, &rows_x, &rows_w, NULL);
     if (!tape__gemm_is_one_block((tape_dtype)x->dtype, &one))
         return TAPE_NULL;
     const tape__layout *layout = n == k ? lx : tape__layout_dense(&t->layouts, 2, (const int64_t[]){m, n});

@@ -245,8 +245,8 @@ bool tape__linear_activated_fused(tape__fused *f)
 
 /* ---- the short way ----------------------------------------------------------------------------------------------- */
 
-/* x, weight and perhaps bias where they are found at once, and fit; null where the long way is to look, or to say what
- * is wrong. */
+/* x, weight and perhaps bias where they are found at once, and fit; false where the long way is to look, or to say
+ * what is wrong. */
 static bool find_operands(tape *t, const tape_tensor *inputs, int n, tape__node **node, uint32_t *slot)
 {
     for (int i = 0; i < n; i++)
@@ -317,13 +317,10 @@ TAPE__INLINE tape_tensor multiply_at_once(const tape_tensor *inputs, int n, int 
         return TAPE_NULL;
     const tape__layout *x = node[0]->layout, *w = node[1]->layout;
     const unsigned dtype = node[0]->dtype;
-    const int64_t size = (int64_t)tape__item_size(dtype);
-    tape__gemm_block one;
-    one.m = x->size[0], one.n = w->size[0], one.k = x->size[1];
-    one.a = node[0]->data, one.a_row = x->stride[0] * size, one.a_k = x->stride[1] * size;
-    one.b = node[1]->data, one.b_k = w->stride[1] * size, one.b_col = w->stride[0] * size;
-    one.c_row = one.n * size;
-    one.add = n > 2 ? node[2]->data : NULL, one.add_row = 0;
+    const int64_t mnk[3] = {x->size[0], w->size[0], x->size[1]};
+    const tape__gemm_operand rows_x = {node[0]->data, x->stride[0], x->stride[1], {0, 0}};
+    const tape__gemm_operand turned_w = {node[1]->data, w->stride[1], w->stride[0], {0, 0}};
+    tape__gemm_block one = tape__block_of(dtype, mnk, &rows_x, &turned_w, n > 2 ? node[2]->data : NULL);
     const tape__layout *layout = tape__layout_recent_matrix(&t->layouts, one.m, one.n);
     if (!layout || !tape__gemm_is_one_block(dtype, &one) || t->count == t->capacity)
         return TAPE_NULL;

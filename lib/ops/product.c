@@ -22,13 +22,8 @@ static bool run_gemm(tape *t, const tape__gemm *g)
 TAPE__INLINE bool multiply_at_once(const tape *t, unsigned dtype, const int64_t mnk[3], const tape__gemm_operand *a,
                                    const tape__gemm_operand *b, void *c, const tape__epilogue *e)
 {
-    const int64_t size = (int64_t)tape__item_size(dtype);
-    tape__gemm_block one;
-    one.m = mnk[0], one.n = mnk[1], one.k = mnk[2];
-    one.a = a->data, one.a_row = a->row * size, one.a_k = a->col * size;
-    one.b = b->data, one.b_k = b->row * size, one.b_col = b->col * size;
-    one.c = c, one.c_row = one.n * size;
-    one.add = e->accumulate ? c : e->bias;
+    tape__gemm_block one = tape__block_of(dtype, mnk, a, b, e->accumulate ? c : e->bias);
+    one.c = c;
     one.add_row = e->accumulate ? one.c_row : 0;
     if ((e->bias && e->stride != 1) || !tape__gemm_is_one_block(dtype, &one))
         return false;

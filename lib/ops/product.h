@@ -16,6 +16,20 @@ typedef struct tape__epilogue {
     void *user;
 } tape__epilogue;
 
+/* A product in the terms of its one block, but for C's memory: `add` is a row that is added to all of C's, or NULL. */
+TAPE__INLINE tape__gemm_block tape__block_of(unsigned dtype, const int64_t mnk[3], const tape__gemm_operand *a,
+                                             const tape__gemm_operand *b, const void *add)
+{
+    const int64_t size = (int64_t)tape__item_size(dtype);
+    tape__gemm_block one; /* zeroing what tape__gemm_run_one_block() sets would cost as much as a small product */
+    one.m = mnk[0], one.n = mnk[1], one.k = mnk[2];
+    one.a = a->data, one.a_row = a->row * size, one.a_k = a->col * size;
+    one.b = b->data, one.b_k = b->row * size, one.b_col = b->col * size;
+    one.c_row = one.n * size;
+    one.add = add, one.add_row = 0;
+    return one;
+}
+
 /* C = A B, m x n x k of them, C dense. False after an error. */
 bool tape__multiply_rows(tape *t, tape_dtype dtype, const int64_t mnk[3], const tape__gemm_operand *a,
                          const tape__gemm_operand *b, void *c, const tape__epilogue *epilogue);
