@@ -20,6 +20,10 @@ typedef int64_t mask_f64 __attribute__((vector_size(32)));
     {                                                                                                                  \
         return _mm256_movemask_##s((vec_##T)m) != 0;                                                                   \
     }                                                                                                                  \
+    static inline int all_##T(mask_##T m)                                                                              \
+    {                                                                                                                  \
+        return _mm256_movemask_##s((vec_##T)m) == (1 << sizeof m / sizeof(elem_##T)) - 1;                              \
+    }                                                                                                                  \
     static inline vec_##T sqrt_##T(vec_##T a)                                                                          \
     {                                                                                                                  \
         return _mm256_sqrt_##s(a);                                                                                     \
@@ -47,3 +51,19 @@ typedef int64_t mask_f64 __attribute__((vector_size(32)));
 TAPE__NATIVE(f32, ps)
 TAPE__NATIVE(f64, pd)
 #undef TAPE__NATIVE
+
+/* The halves of a vector in twice the precision, and a vector of two such. */
+static inline vec_f64 low_half(vec_f32 a)
+{
+    return _mm256_cvtps_pd(_mm256_castps256_ps128(a));
+}
+
+static inline vec_f64 high_half(vec_f32 a)
+{
+    return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
+}
+
+static inline vec_f32 narrow(vec_f64 low, vec_f64 high)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(low)), _mm256_cvtpd_ps(high), 1);
+}

@@ -20,6 +20,10 @@ typedef int64_t mask_f64 __attribute__((vector_size(64)));
     {                                                                                                                  \
         return _mm512_movepi##bits##_mask((__m512i)m) != 0;                                                            \
     }                                                                                                                  \
+    static inline int all_##T(mask_##T m)                                                                              \
+    {                                                                                                                  \
+        return _mm512_movepi##bits##_mask((__m512i)m) == (1 << sizeof m / sizeof(elem_##T)) - 1;                       \
+    }                                                                                                                  \
     static inline vec_##T sqrt_##T(vec_##T a)                                                                          \
     {                                                                                                                  \
         return _mm512_sqrt_##s(a);                                                                                     \
@@ -49,5 +53,21 @@ typedef int64_t mask_f64 __attribute__((vector_size(64)));
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 TAPE__NATIVE(f32, ps, 32)
 TAPE__NATIVE(f64, pd, 64)
+
+/* The halves of a vector in twice the precision, and a vector of two such. */
+static inline vec_f64 low_half(vec_f32 a)
+{
+    return _mm512_cvtps_pd(_mm512_castps512_ps256(a));
+}
+
+static inline vec_f64 high_half(vec_f32 a)
+{
+    return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
+}
+
+static inline vec_f32 narrow(vec_f64 low, vec_f64 high)
+{
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);
+}
 #pragma GCC diagnostic pop
 #undef TAPE__NATIVE

@@ -24,6 +24,16 @@ static inline int any_f64(mask_f64 m)
     return (m[0] | m[1]) != 0;
 }
 
+static inline int all_f32(mask_f32 m)
+{
+    return (m[0] & m[1] & m[2] & m[3]) != 0;
+}
+
+static inline int all_f64(mask_f64 m)
+{
+    return (m[0] & m[1]) != 0;
+}
+
 static inline vec_f32 sqrt_f32(vec_f32 a)
 {
     for (int i = 0; i < 4; i++)
@@ -36,6 +46,22 @@ static inline vec_f64 sqrt_f64(vec_f64 a)
     for (int i = 0; i < 2; i++)
         a[i] = sqrt(a[i]);
     return a;
+}
+
+/* The halves of a vector in twice the precision, and a vector of two such. */
+static inline vec_f64 low_half(vec_f32 a)
+{
+    return (vec_f64){a[0], a[1]};
+}
+
+static inline vec_f64 high_half(vec_f32 a)
+{
+    return (vec_f64){a[2], a[3]};
+}
+
+static inline vec_f32 narrow(vec_f64 low, vec_f64 high)
+{
+    return (vec_f32){(float)low[0], (float)low[1], (float)high[0], (float)high[1]};
 }
 
 #define T f32

@@ -52,7 +52,6 @@ PLAIN1(atanh)
 PLAIN1(erf)
 PLAIN1(erfc)
 PLAIN1(cbrt)
-PLAIN2(pow)
 PLAIN2(atan2)
 PLAIN2(hypot)
 #undef PLAIN1
@@ -105,7 +104,7 @@ static inline VEC FOR(fmod)(VEC a, VEC b)
 {
     VEC divisor = FOR(abs)(b);
     MASK fine = (MASK)(FOR(abs)(a) < divisor * FOR(splat)(0x1p20)) & (MASK)(divisor > NUMBER(0x1p-100, 0x1p-1000));
-    if (!FOR(any)(~fine))
+    if (FOR(all)(fine))
         return FOR(math_fmod)(a, b);
     for (int i = 0; i < FOR(LANES); i++)
         a[i] = (FOR(elem))fmod(a[i], b[i]);

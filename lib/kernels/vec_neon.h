@@ -20,6 +20,10 @@ typedef int64_t mask_f64 __attribute__((vector_size(16)));
     {                                                                                                                  \
         return vmaxvq_u32((uint32x4_t)m) != 0;                                                                         \
     }                                                                                                                  \
+    static inline int all_##T(mask_##T m)                                                                              \
+    {                                                                                                                  \
+        return vminvq_u32((uint32x4_t)m) != 0;                                                                         \
+    }                                                                                                                  \
     static inline vec_##T sqrt_##T(vec_##T a)                                                                          \
     {                                                                                                                  \
         return vsqrtq_##T(a);                                                                                          \
@@ -47,3 +51,19 @@ typedef int64_t mask_f64 __attribute__((vector_size(16)));
 TAPE__NATIVE(f32, uint32x4_t)
 TAPE__NATIVE(f64, uint64x2_t)
 #undef TAPE__NATIVE
+
+/* The halves of a vector in twice the precision, and a vector of two such. */
+static inline vec_f64 low_half(vec_f32 a)
+{
+    return vcvt_f64_f32(vget_low_f32(a));
+}
+
+static inline vec_f64 high_half(vec_f32 a)
+{
+    return vcvt_high_f64_f32(a);
+}
+
+static inline vec_f32 narrow(vec_f64 low, vec_f64 high)
+{
+    return vcvt_high_f32_f64(vcvt_f32_f64(low), high);
+}

@@ -113,7 +113,7 @@ static inline VEC FOR(exp)(VEC a)
 {
     VEC y;
     const VEC shifted = FOR(exp_parts)(a, &y);
-    if (FOR(any)(~(MASK)(FOR(abs)(a) < NUMBER(87, 708))))
+    if (!FOR(all)((MASK)(FOR(abs)(a) < NUMBER(87, 708))))
         return FOR(exp_edge)(a);
     return (VEC)((FOR(bits))y + ((FOR(bits))shifted << (sizeof(FOR(elem)) == 4 ? 23 : 52)));
 }
@@ -161,7 +161,7 @@ __attribute__((noinline, cold, const, unused)) static VEC FOR(log_edge)(VEC a)
 static inline VEC FOR(log)(VEC a)
 {
     const MASK normal = (MASK)(a >= NUMBER(0x1p-126, 0x1p-1022)) & (MASK)(a < FOR(splat)((FOR(elem))INFINITY));
-    if (FOR(any)(~normal))
+    if (!FOR(all)(normal))
         return FOR(log_edge)(a);
     VEC k;
     const VEC m = FOR(log_split)(a, &k);
@@ -179,7 +179,7 @@ static inline VEC FOR(log1p)(VEC a)
     VEC y = FOR(log_sum)(k, FOR(sel)(near, a, m - one), FOR(sel)(near, zero, lost / u));
     y = FOR(sel)((MASK)(a == zero), a, y);
     const MASK usual = (MASK)(u > zero) & (MASK)(u < FOR(splat)((FOR(elem))INFINITY));
-    return FOR(any)(~usual) ? FOR(log_special)(u, y) : y;
+    return FOR(all)(usual) ? y : FOR(log_special)(u, y);
 }
 
 /* sin(a + quarters pi / 2) for |a| below 2^11 (2^24). a = n pi / 2 + r + low: pi / 2 is in four parts, of which n times
@@ -206,14 +206,14 @@ static inline VEC FOR(sin)(VEC a)
 {
     const MASK usual = (MASK)(FOR(abs)(a) < NUMBER(0x1p11, 0x1p24));
     const VEC y = FOR(sel)((MASK)(a == FOR(splat)(0)), a, FOR(sine)(a, 0));
-    return FOR(any)(~usual) ? FOR(sel)(usual, y, FOR(math_sin)(a)) : y;
+    return FOR(all)(usual) ? y : FOR(sel)(usual, y, FOR(math_sin)(a));
 }
 
 static inline VEC FOR(cos)(VEC a)
 {
     const MASK usual = (MASK)(FOR(abs)(a) < NUMBER(0x1p11, 0x1p24));
     const VEC y = FOR(sine)(a, 1);
-    return FOR(any)(~usual) ? FOR(sel)(usual, y, FOR(math_cos)(a)) : y;
+    return FOR(all)(usual) ? y : FOR(sel)(usual, y, FOR(math_cos)(a));
 }
 
 /* The rounding error of s = a * a, by Dekker's halves where it takes them. */
