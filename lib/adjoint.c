@@ -255,7 +255,8 @@ bool tape__contribute_sum(tape *t, tape__node *x, const void *data, const tape__
     int lead = layout->rank - x->layout->rank;
     for (int d = 0; d < layout->rank; d++)
         mask |= (unsigned)(d < lead || x->layout->size[d - lead] != layout->size[d]) << d;
-    tape__split split = tape__split_axes(layout->rank, layout->size, layout->stride, mask);
+    tape__split split;
+    tape__split_axes(&split, layout->rank, layout->size, layout->stride, mask);
     tape__reduce_args args = {.reduction = TAPE__SUM, .split = &split, .x = data};
     args.y = tape__adjoint_target(t, x, &args.accumulate);
     if (args.y)

@@ -174,7 +174,8 @@ static int64_t reference(const struct sample *s, const int64_t *stride, const do
 static void run(const struct tape__kernels *kernels, const struct tape__parallel *p, tape__reduction r, bool f64,
                 const struct sample *s, const int64_t *stride, int64_t origin, bool accumulate, void *y)
 {
-    tape__split split = tape__split_axes(s->rank, s->size, stride, s->mask);
+    tape__split split;
+    tape__split_axes(&split, s->rank, s->size, stride, s->mask);
     const void *x = f64 ? (const void *)(data + origin) : (const void *)(data_f32 + origin);
     tape__reduce_args args = {r, accumulate, 1, &split, x, y};
     kernels->reduce->reduce[f64](p, &args);
@@ -226,7 +227,9 @@ static void check_same_bits(tape__reduction r, int sample, bool f64, bool fma)
     const struct sample *s = &samples[sample];
     const struct tape__kernels *kernels;
     int64_t stride[8] = {0}, origin = make_strides(s, PLAIN, stride);
-    size_t bytes = (size_t)tape__split_axes(s->rank, s->size, stride, s->mask).kept * (f64 ? 8 : 4);
+    tape__split split;
+    tape__split_axes(&split, s->rank, s->size, stride, s->mask);
+    size_t bytes = (size_t)split.kept * (f64 ? 8 : 4);
     bool any = false;
     for (int k = 0; (kernels = tape__kernels_available(k)); k++) {
         if (kernels->fma != fma)
@@ -262,7 +265,9 @@ START_TEST(test_accumulate)
     for (int s = 0; s < SAMPLES; s++)
         for (int k = 0; (kernels = tape__kernels_available(k)); k++) {
             int64_t stride[8] = {0}, origin = make_strides(&samples[s], PLAIN, stride);
-            int64_t kept = tape__split_axes(samples[s].rank, samples[s].size, stride, samples[s].mask).kept;
+            tape__split split;
+            tape__split_axes(&split, samples[s].rank, samples[s].size, stride, samples[s].mask);
+            int64_t kept = split.kept;
             run(kernels, NULL, TAPE__SUM, true, &samples[s], stride, origin, false, result);
             for (int64_t i = 0; i < kept; i++)
                 other[i] = (double)i;
@@ -278,7 +283,8 @@ static double reduce_row(const struct tape__kernels *kernels, tape__reduction r,
                          int64_t rows)
 {
     const int64_t size[] = {rows, n}, stride[] = {n, 1};
-    tape__split split = tape__split_axes(2, size, stride, 2);
+    tape__split split;
+    tape__split_axes(&split, 2, size, stride, 2);
     tape__reduce_args args = {r, false, 1, &split, x, result};
     kernels->reduce->reduce[TAPE_F64](NULL, &args);
     return result[0];
@@ -291,7 +297,8 @@ static double reduce_column(const struct tape__kernels *kernels, tape__reduction
     for (int64_t i = 0; i < n * COLUMNS; i++)
         other[i] = x[i / COLUMNS];
     const int64_t size[] = {n, COLUMNS}, stride[] = {COLUMNS, 1};
-    tape__split split = tape__split_axes(2, size, stride, 1);
+    tape__split split;
+    tape__split_axes(&split, 2, size, stride, 1);
     tape__reduce_args args = {r, false, 1, &split, other, result};
     kernels->reduce->reduce[TAPE_F64](NULL, &args);
     for (int k = 1; k < COLUMNS; k++)
@@ -360,7 +367,8 @@ START_TEST(test_accuracy_of_long_sums)
     for (int k = 0; (kernels = tape__kernels_available(k)); k++)
         for (int columns = 1; columns <= 16; columns += 15) {
             const int64_t size[] = {(1 << 20) / columns, columns}, stride[] = {columns, 1};
-            tape__split split = tape__split_axes(2, size, stride, 1);
+            tape__split split;
+            tape__split_axes(&split, 2, size, stride, 1);
             float y[16];
             tape__reduce_args args = {TAPE__SUM, false, 0, &split, x, y};
             kernels->reduce->reduce[TAPE_F32](NULL, &args);

@@ -19,7 +19,7 @@ typedef struct tape__split {
 } tape__split;
 
 /* Axes whose bit is set in `mask` are reduced. Axes that can be walked as one are merged. */
-tape__split tape__split_axes(int rank, const int64_t *size, const int64_t *stride, unsigned mask);
+void tape__split_axes(tape__split *split, int rank, const int64_t *size, const int64_t *stride, unsigned mask);
 
 typedef enum tape__reduction {
     TAPE__SUM,

@@ -39,7 +39,7 @@ tape__node *tape__reduce_output(tape__call *call, tape_dtype dtype, tape__split 
                     TAPE__LAYOUT_TEXT(x->layout));
         return NULL;
     }
-    *split = tape__split_axes(x->layout->rank, x->layout->size, x->layout->stride, mask);
+    tape__split_axes(split, x->layout->rank, x->layout->size, x->layout->stride, mask);
     return tape__output(call, dtype, reduced_shape(x->layout, mask, attr->keep_dims, size), size);
 }
 

@@ -448,29 +448,47 @@ static void straighten(const struct tile_pass *t, union tile *value)
         memmove(value->byte + last, value->byte + (last + UNIT - 1) / UNIT * UNIT, UNIT);
 }
 
-#define FINISH_COLUMNS(T)                                                                                              \
-    static void finish_columns_##T(T *y, const T *value, int n, T divisor, bool accumulate)                            \
+#define GIVE_COLUMNS(T)                                                                                                \
+    static void divide_columns_##T(int64_t n, T *value, T divisor)                                                     \
     {                                                                                                                  \
-        for (int i = 0; i < n; i++)                                                                                    \
-            y[i] = accumulate ? y[i] + value[i] / divisor : value[i] / divisor;                                        \
+        for (int64_t i = 0; i < n; i++)                                                                                \
+            value[i] /= divisor;                                                                                       \
+    }                                                                                                                  \
+    static void add_columns_##T(int64_t n, T *y, const T *value)                                                       \
+    {                                                                                                                  \
+        for (int64_t i = 0; i < n; i++)                                                                                \
+            y[i] += value[i];                                                                                          \
     }
-FINISH_COLUMNS(float)
-FINISH_COLUMNS(double)
-#undef FINISH_COLUMNS
+GIVE_COLUMNS(float)
+GIVE_COLUMNS(double)
+#undef GIVE_COLUMNS
 
-static void finish_tile(const struct job *j, const struct place *place, const union tile *value, const union tile *c)
+/* n results side by side. */
+static void give_columns(const struct job *j, int64_t n, char *y, char *value)
+{
+    if (j->args->reduction == TAPE__MEAN && j->size == sizeof(float))
+        divide_columns_float(n, (float *)(void *)value, (float)j->divisor);
+    else if (j->args->reduction == TAPE__MEAN)
+        divide_columns_double(n, (double *)(void *)value, j->divisor);
+    if (!j->args->accumulate)
+        memcpy(y, value, (size_t)(n * j->size));
+    else if (j->size == sizeof(float))
+        add_columns_float(n, (float *)(void *)y, (const float *)(const void *)value);
+    else
+        add_columns_double(n, (double *)(void *)y, (const double *)(const void *)value);
+}
+
+static void finish_tile(const struct job *j, const struct place *place, union tile *value, const union tile *c)
 {
     const int skip = place->skip, n = place->columns - skip;
-    const double divisor = j->args->reduction == TAPE__MEAN ? j->divisor : 1;
     const int64_t step = j->column_y_stride * j->size;
     char *y = place->y + skip * step;
-    if (c || j->column_y_stride != 1)
-        for (int64_t i = 0, at = skip * j->size; i < n; i++, at += j->size)
-            finish(j, get(j->size, value->byte + at), c ? get(j->size, c->byte + at) : 0, y + i * step);
-    else if (j->size == sizeof(float))
-        finish_columns_float((float *)y, value->f32 + skip, n, (float)divisor, j->args->accumulate);
-    else
-        finish_columns_double((double *)y, value->f64 + skip, n, divisor, j->args->accumulate);
+    if (!c && j->column_y_stride == 1) {
+        give_columns(j, n, y, value->byte + skip * j->size);
+        return;
+    }
+    for (int64_t i = 0, at = skip * j->size; i < n; i++, at += j->size)
+        finish(j, get(j->size, value->byte + at), c ? get(j->size, c->byte + at) : 0, y + i * step);
 }
 
 static void reduce_tile(const struct tape__parallel *p, const struct job *j, int64_t number)
@@ -554,9 +572,33 @@ static void reduce_columns(const struct tape__parallel *p, struct job *j)
         reduce_tile(p, j, i);
 }
 
+/* A few rows that become one: one tile, walked once. False for anything else. */
+static bool reduce_few_rows(const struct job *j)
+{
+    const tape__split *s = j->split;
+    const int64_t bytes = s->kept * j->size, rest = bytes % UNIT;
+    if (s->kept_rank != 1 || s->reduced_rank != 1 || s->reduced > FEW || s->reduced_stride[0] == 1 ||
+        s->kept_stride[0] != 1 || bytes < UNIT || bytes > TILE || j->second != NO_PASS)
+        return false;
+    union tile value;
+    const void *row[FEW];
+    for (int k = 0; k < s->reduced; k++)
+        row[k] = j->x + k * s->reduced_stride[0] * j->size;
+    j->kernel->columns(j->first, &value, (int)s->kept, (int)s->reduced, row, NULL);
+    if (rest)
+        memmove(value.byte + bytes - UNIT, value.byte + bytes - rest, UNIT);
+    give_columns(j, s->kept, j->y, value.byte);
+    return true;
+}
+
 void tape__reduce_by(const struct tape__reduce_kernel *k, const struct tape__parallel *p, const tape__reduce_args *args)
 {
-    struct job j = {.kernel = k, .args = args, .split = args->split, .x = args->x, .y = args->y};
+    struct job j; /* where columns lie is set if there are any */
+    j.kernel = k;
+    j.args = args;
+    j.split = args->split;
+    j.x = args->x;
+    j.y = args->y;
     double divisor = (double)args->split->reduced;
     if (args->reduction == TAPE__VARIANCE)
         divisor = fmax(0, divisor - args->correction);
@@ -564,9 +606,9 @@ void tape__reduce_by(const struct tape__reduce_kernel *k, const struct tape__par
     j.divisor = narrow(&j, divisor);
     j.first = passes[args->reduction].first;
     j.second = passes[args->reduction].second;
-    j.column = column_axis(args->split);
-    if (args->split->kept == 0)
+    if (args->split->kept == 0 || reduce_few_rows(&j))
         return;
+    j.column = column_axis(args->split);
     if (j.column >= 0)
         reduce_columns(p, &j);
     else
