@@ -98,6 +98,9 @@ static void add(tape *t, const tape__layout *dense, int dtype, void *out, const 
         tape__ewise_flat_value(t->kernels, tape__threads_of(t), TAPE__EW_add, dtype, dense->numel, 0, out, data, NULL);
         return;
     }
+    const tape__plan *plan = tape__plan_of(t->plans, &t->layouts, dense, la, lb, NULL);
+    if (tape__plan_run(t, plan, &(tape__planned){TAPE__EW_add, -1, dtype, false, NULL, out, {a, b}}))
+        return;
     const int64_t *stride[2] = {la->stride, lb->stride};
     tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, dtype, dense->rank, dense->size, out, data, stride,
                       NULL);

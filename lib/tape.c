@@ -362,6 +362,7 @@ static void renew_layouts(tape *t)
         return;
     tape__layouts_free(&t->layouts);
     t->layouts = fresh;
+    memset(t->plans, 0, sizeof t->plans);
     t->scalar = scalar;
     t->layout_epoch++;
 }

@@ -12,6 +12,7 @@
 #include "leaf.h"
 #include "op_index.h"
 #include "parallel.h"
+#include "plan.h"
 #include "shape.h"
 #include "tape/table.h"
 #include "tape/tape.h"
@@ -246,6 +247,8 @@ struct tape {
     const struct tape__kernels *kernels;
     tape__arena arena;
     tape__layouts layouts;
+    tape__plan plans[TAPE__PLANS];
+    tape__still stills[TAPE__STILLS];
     tape__memory memory;
     uint64_t generation_end; /* of the block drawn from the process-wide counter */
     uint32_t chunk_slots;    /* capacity of the array `chunks` */

@@ -302,106 +302,98 @@ bool tape__visit_general(tape__sweep *s, uint32_t slot)
 /* ---- elementwise ops: fused kernels ------------------------------------------------------------------------------ */
 
 typedef struct fused {
-    tape__sweep *s;
-    tape__node *y;
+    tape *t;
+    tape__node *y, *x[TAPE__EWISE_INPUTS];
     const uint32_t *in, *saved;
     int n_in, ewise;
+    unsigned wanted; /* bit i: input i */
     const double *params;
     const void *g; /* y's adjoint */
     const tape__layout *g_layout;
     tape__adjoint *holder; /* keeps it; NULL for a one-element y */
-    bool flat;             /* every operand is dense in y's shape, or one element: `still` has its bit then */
-    unsigned still;
 } fused;
 
-/* Whether all elements of the layout are one and the same. */
-static bool is_still(const tape__layout *layout)
+/* Input k, and its layout, if the derivative reads it. */
+TAPE__INLINE const void *data_of(const fused *f, unsigned uses, int k)
 {
-    for (int d = 0; d < layout->rank; d++)
-        if (layout->size[d] != 1 && layout->stride[d] != 0)
-            return false;
-    return true;
+    return uses >> k & 1 ? f->x[k]->data : NULL;
 }
 
-static void find_flat(fused *f)
+TAPE__INLINE const tape__layout *layout_of(const fused *f, unsigned uses, int k)
 {
-    const tape__layout *dense = f->y->layout->dense;
-    f->flat = f->ewise != TAPE__EW_where;
-    f->still = 0;
-    for (int k = 0; k < f->n_in && f->flat; k++) {
-        const tape__layout *x = tape__at(f->s->t, f->in[k])->layout;
-        f->flat = x == dense || x->numel == 1;
-        f->still |= x == dense ? 0 : 1u << k;
-    }
-    if (f->g_layout != dense) {
-        f->flat = f->flat && is_still(f->g_layout);
-        f->still |= TAPE__STILL_ADJOINT;
-    }
+    return uses >> k & 1 ? f->x[k]->layout : NULL;
 }
+_Static_assert(TAPE__USES_X0 == 1 && TAPE__USES_X1 == 2 && TAPE__USES_X2 == 4, "bit k stands for input k");
 
 /* out (+)= d_i * g over y's shape. */
 static void run_derivative(const fused *f, int i, unsigned uses, void *out, bool accumulate)
 {
-    tape *t = f->s->t;
+    tape *t = f->t;
     const tape__layout *shape = f->y->layout->dense;
-    const void *data[3] = {0};
-    if (f->flat) {
-        for (int k = 0; k < f->n_in; k++)
-            data[k] = uses & ((unsigned)TAPE__USES_X0 << k) ? tape__at(t, f->in[k])->data : NULL;
-        tape__ewise_flat_derivative(t->kernels, tape__threads_of(t), f->ewise, i, f->y->dtype, shape->numel, f->still,
-                                    out, accumulate, f->g, data, f->y->data, f->params);
-        return;
+    if (f->n_in < TAPE__EWISE_INPUTS) {
+        const tape__plan *plan =
+            tape__plan_of(t->plans, &t->layouts, shape, layout_of(f, uses, 0), layout_of(f, uses, 1), f->g_layout);
+        tape__planned p = {f->ewise,
+                           i,
+                           f->y->dtype,
+                           accumulate,
+                           f->params,
+                           out,
+                           {data_of(f, uses, 0), data_of(f, uses, 1), NULL, f->y->data, f->g}};
+        if (TAPE__LIKELY(tape__plan_run(t, plan, &p)))
+            return;
     }
-    int64_t stretched[3][TAPE_MAX_RANK];
-    const int64_t *strides[3] = {NULL, NULL, NULL};
+    int64_t stride[TAPE__EWISE_INPUTS][TAPE_MAX_RANK];
+    const void *data[TAPE__EWISE_INPUTS] = {NULL};
     for (int k = 0; k < f->n_in; k++) {
-        const tape__node *x = tape__at(t, f->in[k]);
-        if (!(uses & ((unsigned)TAPE__USES_X0 << k)))
-            continue;
-        data[k] = x->data;
-        strides[k] = x->layout == shape ? shape->stride : stretched[k];
-        if (x->layout != shape)
-            tape__broadcast_strides(x->layout, shape->rank, shape->size, stretched[k]);
+        data[k] = data_of(f, uses, k);
+        tape__broadcast_strides(f->x[k]->layout, shape->rank, shape->size, stride[k]);
     }
     tape__ewise_derivative(t->kernels, tape__threads_of(t), f->ewise, i, f->y->dtype, shape->rank, shape->size, out,
-                           accumulate, f->g, f->g_layout->stride, data, strides, f->y->data, f->params);
+                           accumulate, f->g, f->g_layout->stride, data,
+                           (const int64_t *const[]){stride[0], stride[1], stride[2]}, f->y->data, f->params);
 }
 
 /* x was stretched: the product over y's shape goes to a block of its own and is summed down. */
-static bool derive_stretched(const fused *f, int i, unsigned uses, tape__node *x)
+static bool derive_stretched(const fused *f, int i, unsigned uses)
 {
-    tape *t = f->s->t;
+    tape *t = f->t;
     if (uses & TAPE__USES_ONE)
-        return tape__contribute_sum(t, x, f->g, f->g_layout);
+        return tape__contribute_sum(t, f->x[i], f->g, f->g_layout);
     const tape__layout *dense = f->y->layout->dense;
     size_t bytes = (size_t)dense->numel * tape__item_size(f->y->dtype);
     void *product = tape__arena_get(&t->arena, bytes);
     if (!product)
         return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for an adjoint of %s", TAPE__LAYOUT_TEXT(dense));
     run_derivative(f, i, uses, product, false);
-    bool ok = tape__contribute_sum(t, x, product, dense);
+    bool ok = tape__contribute_sum(t, f->x[i], product, dense);
     tape__arena_put(&t->arena, product, bytes);
     return ok;
+}
+
+static bool is_written(const fused *f, unsigned uses)
+{
+    unsigned stale = uses & TAPE__USES_Y ? f->y->own_version : 0;
+    for (int k = 0; k < f->n_in; k++)
+        stale |= uses >> k & 1 ? *f->x[k]->version ^ f->saved[k] : 0;
+    return stale;
 }
 
 /* `last`: nobody reads g any more. */
 static bool derive(const fused *f, int i, bool last)
 {
-    tape *t = f->s->t;
-    tape__node *x = tape__at(t, f->in[i]);
-    if (!is_wanted(f->s, f->in[i], x))
-        return true;
-    unsigned uses = tape__ewise_uses(f->ewise, i);
-    if (!tape__check_uses(t, f->y, f->in, f->saved, f->n_in, uses))
+    tape *t = f->t;
+    tape__node *x = f->x[i];
+    const unsigned uses = tape__ewise_uses(f->ewise, i);
+    if (is_written(f, uses) && !tape__check_uses(t, f->y, f->in, f->saved, f->n_in, uses))
         return false;
-    bool same = x->layout->numel == f->y->layout->numel;
-    if (!same)
-        return derive_stretched(f, i, uses, x);
+    if (x->layout->numel != f->y->layout->numel)
+        return derive_stretched(f, i, uses);
     const tape__layout *dense = x->layout->dense;
     if (uses & TAPE__USES_ONE && (f->g_layout == dense || dense == f->y->layout->dense))
         return tape__contribute(t, x, f->g, f->g_layout, f->holder);
     bool accumulate = false;
-    void *out = last && f->g_layout == dense && f->holder ? tape__adjoint_inherit(t, f->y, x) : NULL;
+    void *out = last ? tape__adjoint_inherit(t, f->y, x) : NULL;
     if (!out && !(out = tape__adjoint_target(t, x, &accumulate)))
         return false;
     run_derivative(f, i, uses, out, accumulate);
@@ -411,14 +403,13 @@ static bool derive(const fused *f, int i, bool last)
 /* The input that comes last, because it may inherit y's adjoint; -1 if none may. */
 static int heir_of(const fused *f)
 {
-    tape *t = f->s->t;
     for (int i = 0; i < f->n_in && f->holder; i++) {
-        const tape__node *x = tape__at(t, f->in[i]);
-        bool alone = x->layout->dense == f->g_layout && !(x->flags & TAPE__HAS_ADJOINT) &&
+        const tape__node *x = f->x[i];
+        bool alone = f->wanted >> i & 1 && x->layout->dense == f->g_layout && !(x->flags & TAPE__HAS_ADJOINT) &&
                      !(tape__ewise_uses(f->ewise, i) & TAPE__USES_ONE);
-        for (int k = 0; k < f->n_in; k++)
-            alone = alone && (k == i || f->in[k] != f->in[i]);
-        if (alone && is_wanted(f->s, f->in[i], x))
+        for (int k = 0; alone && k < f->n_in; k++)
+            alone = k == i || f->in[k] != f->in[i];
+        if (alone)
             return i;
     }
     return -1;
@@ -471,8 +462,8 @@ static bool is_unwritten(const tape__node *y, tape__node *const *x, unsigned use
            !(uses & TAPE__USES_X1 && *x[1]->version != y->saved[1]) && !(uses & TAPE__USES_Y && y->own_version);
 }
 
-/* x[i]'s adjoint += d_i g; `last`: nobody reads g any more; `still`: inputs of one element. */
-static bool derive_one(tape *t, tape__node *y, tape__node *const *x, unsigned still, int i, bool last)
+/* x[i]'s adjoint += d_i g; `last`: nobody reads g any more. */
+static bool derive_one(tape *t, tape__node *y, tape__node *const *x, int i, bool last)
 {
     const int ewise = tape__ops[y->op].ewise;
     tape__adjoint *g = y->adj.adjoint;
@@ -485,21 +476,13 @@ static bool derive_one(tape *t, tape__node *y, tape__node *const *x, unsigned st
     if (!out && !(out = tape__adjoint_target(t, x[i], &accumulate)))
         return false;
     tape__ewise_flat_derivative(t->kernels, n < TAPE__EWISE_SERIAL ? NULL : tape__threads_of(t), ewise, i, y->dtype, n,
-                                still, out, accumulate, g->data, data, y->data, NULL);
+                                0, out, accumulate, g->data, data, y->data, NULL);
     return true;
 }
 
-/* The one of two inputs, as a bit, that is a constant of one element while the other has y's layout; 0 if none is. */
-static unsigned constant_of(tape__node *const *x, const tape__layout *layout)
-{
-    const int k = x[0]->layout == layout;
-    return x[!k]->layout == layout && tape__is_single(x[k]) && !(x[k]->flags & TAPE__REQUIRES_GRAD) ? 1U << k : 0;
-}
-
 /*
- * Where y, its adjoint and its inputs share one dense layout, or an input is a constant of one element, there is
- * nothing to plan. A saved value that was written is declined: the long way reports it. The input that has no adjoint
- * yet comes last, for it may inherit y's.
+ * Where y, its adjoint and its inputs share one dense layout there is nothing to plan. A saved value that was written
+ * is declined: the long way reports it. The input that has no adjoint yet comes last, for it may inherit y's.
  */
 static enum outcome derive_alike(tape__sweep *s, tape__node *y)
 {
@@ -511,8 +494,7 @@ static enum outcome derive_alike(tape__sweep *s, tape__node *y)
     const int last = op->arity - 1;
     tape__node *x[2] = {tape__at(t, y->in[0])};
     x[1] = last ? tape__at(t, y->in[1]) : x[0];
-    unsigned still = 0;
-    if ((x[0]->layout != layout || x[1]->layout != layout) && !(still = constant_of(x, layout)))
+    if (x[0]->layout != layout || x[1]->layout != layout)
         return DECLINED;
     const bool wants_0 = is_wanted(s, y->in[0], x[0]), wants_1 = last && is_wanted(s, y->in[1], x[1]);
     const unsigned uses =
@@ -520,25 +502,33 @@ static enum outcome derive_alike(tape__sweep *s, tape__node *y)
     if (!is_unwritten(y, x, uses))
         return DECLINED;
     const bool swapped = wants_0 && wants_1 && x[0] != x[1] && x[1]->flags & TAPE__HAS_ADJOINT;
-    if (swapped && !derive_one(t, y, x, still, 1, false))
+    if (swapped && !derive_one(t, y, x, 1, false))
         return FAILED;
-    if (wants_0 && !derive_one(t, y, x, still, 0, swapped || !wants_1))
+    if (wants_0 && !derive_one(t, y, x, 0, swapped || !wants_1))
         return FAILED;
-    return !wants_1 || swapped || derive_one(t, y, x, still, 1, true) ? DONE : FAILED;
+    return !wants_1 || swapped || derive_one(t, y, x, 1, true) ? DONE : FAILED;
 }
 
 static bool visit_any(tape__sweep *s, tape__node *y)
 {
-    fused f = {.s = s, .y = y, .ewise = tape__ops[y->op].ewise, .params = tape__record_attr(y)};
+    fused f;
+    const bool single = tape__is_single(y);
+    f.t = s->t;
+    f.y = y;
+    f.ewise = tape__ops[y->op].ewise;
+    f.params = tape__record_attr(y);
     f.n_in = tape__record_inputs(y, &f.in, &f.saved);
-    bool single = tape__is_single(y);
-    f.g = single ? (const void *)&y->adj : y->adj.adjoint->data;
-    f.g_layout = single ? y->layout : y->adj.adjoint->layout;
+    f.wanted = 0;
+    for (int k = 0; k < f.n_in; k++) {
+        f.x[k] = tape__at(s->t, f.in[k]);
+        f.wanted |= (unsigned)is_wanted(s, f.in[k], f.x[k]) << k;
+    }
     f.holder = single ? NULL : y->adj.adjoint;
-    find_flat(&f);
+    f.g = single ? (const void *)&y->adj : f.holder->data;
+    f.g_layout = single ? y->layout : f.holder->layout;
     const int heir = heir_of(&f);
     for (int i = 0; i < f.n_in; i++)
-        if (i != heir && !derive(&f, i, false))
+        if (i != heir && f.wanted >> i & 1 && !derive(&f, i, false))
             return false;
     return heir < 0 || derive(&f, heir, true);
 }

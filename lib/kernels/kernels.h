@@ -143,7 +143,11 @@ static inline unsigned tape__ewise_uses(int ew, int i)
 }
 
 /* How many inputs the row has: 1, 2 or 3. */
-int tape__ewise_inputs(int ew);
+extern const unsigned char tape__ewise_input_counts[TAPE__EW_COUNT];
+static inline int tape__ewise_inputs(int ew)
+{
+    return tape__ewise_input_counts[ew];
+}
 int tape__ewise_mask_inputs(int ewm);
 
 const char *tape__ewise_name(int ew);

@@ -207,64 +207,44 @@ TAPE__INLINE void arithmetic(int op, const tape__node *a, const tape__node *b, t
 #undef COMPUTE
 }
 
-/* y has the shape of a, which is dense; bit k of `still` says that operand k is one element instead. */
-static tape_tensor run_flat(tape *t, int op, unsigned still, const tape__node *a, uint32_t a_slot, const tape__node *b,
-                            uint32_t b_slot)
+/* Operands of one dense layout. */
+static tape_tensor run_flat(tape *t, int op, const tape__node *a, uint32_t a_slot, const tape__node *b, uint32_t b_slot)
 {
-    const tape__node *like = still & 1 ? b : a;
-    const int64_t n = like->layout->numel;
+    const int64_t n = a->layout->numel;
     const void *x[2] = {a->data, b->data};
     uint32_t slot;
-    if (n == 0 || like->dtype > TAPE_F64 || !tape__is_dense(like->layout) || t->count == t->capacity)
+    if (n == 0 || a->dtype > TAPE_F64 || t->count == t->capacity)
         return TAPE_NULL;
-    void *data = n > 1 ? tape__arena_get(&t->arena, tape__ewise_bytes(like->dtype, n)) : NULL;
-    tape__node *y = n == 1 || data ? tape__short_node(t, like, &slot) : NULL;
+    void *data = n > 1 ? tape__arena_get(&t->arena, tape__ewise_bytes(a->dtype, n)) : NULL;
+    tape__node *y = n == 1 || data ? tape__short_node(t, a, &slot) : NULL;
     if (!y)
         return TAPE_NULL;
     y->data = n > 1 ? data : &y->u;
     tape__ewise_flat_value(t->kernels, n < TAPE__EWISE_SERIAL ? NULL : tape__threads_of(t), tape__ops[op].ewise,
-                           like->dtype, n, still, y->data, x, NULL);
+                           a->dtype, n, 0, y->data, x, NULL);
     if (n > 1)
         y->u.extra = NULL;
     return tape__short_record(t, op, y, slot, n > 1 ? TAPE__OWNS_BLOCK : TAPE__INLINE_VALUE, a, a_slot, b, b_slot);
 }
 
-/* Whether a tensor of this layout stretches, if it must at all, to that one's shape. */
-static bool stretches_to(const tape__layout *a, const tape__layout *shape)
+/* Operands of any layouts that make a loop of a few rows, or of one. */
+static tape_tensor run_rows(tape *t, int op, const tape__node *a, uint32_t a_slot, const tape__node *b, uint32_t b_slot)
 {
-    const int lead = shape->rank - a->rank;
-    bool fits = lead >= 0;
-    for (int d = 0; fits && d < a->rank; d++)
-        fits = a->size[d] == shape->size[lead + d] || a->size[d] == 1;
-    return fits;
-}
-
-/* Any layouts, of which one has the shape of the result. b is a for an op of one tensor. */
-static tape_tensor run_shaped(tape *t, int op, const tape__node *a, uint32_t a_slot, const tape__node *b,
-                              uint32_t b_slot)
-{
-    const tape__layout *shape = a->layout->dense;
-    if (shape != b->layout->dense && !stretches_to(b->layout, shape)) {
-        shape = b->layout->dense;
-        if (!stretches_to(a->layout, shape))
-            return TAPE_NULL;
-    }
+    const tape__plan *plan = tape__plan_of(t->plans, &t->layouts, NULL, a->layout, b->layout, NULL);
+    const tape__layout *shape = plan->shape;
     uint32_t slot;
-    if (a->dtype != b->dtype || a->dtype > TAPE_F64 || shape->numel < 2 || t->count == t->capacity)
+    if (a->dtype != b->dtype || a->dtype > TAPE_F64 || !plan->suits[a->dtype] || shape->numel < 2 ||
+        t->count == t->capacity)
         return TAPE_NULL;
     void *data = tape__arena_get(&t->arena, tape__ewise_bytes(a->dtype, shape->numel));
     tape__node *y = data ? tape__short_node(t, a, &slot) : NULL;
     if (!y)
         return TAPE_NULL;
-    int64_t stride[2][TAPE_MAX_RANK];
-    tape__broadcast_strides(a->layout, shape->rank, shape->size, stride[0]);
-    tape__broadcast_strides(b->layout, shape->rank, shape->size, stride[1]);
     y->layout = shape;
     y->data = data;
     y->u.extra = NULL;
-    tape__ewise_value(t->kernels, shape->numel < TAPE__EWISE_SERIAL ? NULL : tape__threads_of(t), tape__ops[op].ewise,
-                      a->dtype, shape->rank, shape->size, data, (const void *const[]){a->data, b->data},
-                      (const int64_t *const[]){stride[0], stride[1]}, NULL);
+    tape__planned p = {tape__ops[op].ewise, -1, a->dtype, false, NULL, data, {a->data, b->data}};
+    tape__plan_run(t, plan, &p);
     return tape__short_record(t, op, y, slot, TAPE__OWNS_BLOCK, a, a_slot, b, b_slot);
 }
 
@@ -273,21 +253,11 @@ TAPE__INLINE bool is_arithmetic(int op)
     return op == TAPE__OP_add || op == TAPE__OP_sub || op == TAPE__OP_mul || op == TAPE__OP_div;
 }
 
-/* Which of two operands is one element that stretches to the other's shape: a bit of `still`; 0 if neither does. */
-TAPE__INLINE unsigned stretched(const tape__layout *a, const tape__layout *b)
-{
-    if (b->numel == 1 && b->rank <= a->rank)
-        return 2;
-    return a->numel == 1 && a->rank <= b->rank ? 1 : 0;
-}
-
 static tape_tensor run_tensors(tape *t, int op, const tape__node *a, uint32_t a_slot, const tape__node *b,
                                uint32_t b_slot)
 {
-    bool equal = a->layout == b->layout && a->dtype == b->dtype;
-    unsigned still = equal || a->dtype != b->dtype ? 0 : stretched(a->layout, b->layout);
-    tape_tensor y = equal || still ? run_flat(t, op, still, a, a_slot, b, b_slot) : TAPE_NULL;
-    return TAPE__LIKELY(!tape_is_null(y)) ? y : run_shaped(t, op, a, a_slot, b, b_slot);
+    const bool flat = a->layout == b->layout && a->dtype == b->dtype && tape__is_dense(a->layout);
+    return flat ? run_flat(t, op, a, a_slot, b, b_slot) : run_rows(t, op, a, a_slot, b, b_slot);
 }
 
 static tape_tensor run_unary(int op, tape_tensor a)

@@ -206,9 +206,11 @@ bool tape__norm_fused(tape__fused *f)
         stride[d] = mask >> d & 1 ? 0 : step;
         step *= mask >> d & 1 ? 1 : dense->size[d];
     }
-    bool accumulate;
-    void *gx = tape__adjoint_target(t, x, &accumulate);
-    if (gx)
+    bool accumulate = false;
+    const tape__layout *spread = tape__layout_strided(&t->layouts, dense->rank, dense->size, stride);
+    void *gx = spread ? tape__adjoint_target(t, x, &accumulate) : NULL;
+    tape__planned p = {TAPE__EW_mul, 0, x->dtype, accumulate, NULL, gx, {NULL, x->data, [TAPE__RUN_ADJOINT] = q}};
+    if (gx && !tape__plan_run(t, tape__plan_of(t->plans, &t->layouts, dense, NULL, x->layout, spread), &p))
         tape__ewise_derivative(t->kernels, threads, TAPE__EW_mul, 0, x->dtype, dense->rank, dense->size, gx, accumulate,
                                q, stride, (const void *const[]){NULL, x->data},
                                (const int64_t *const[]){NULL, x->layout->stride}, NULL, NULL);

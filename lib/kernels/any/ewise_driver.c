@@ -417,44 +417,88 @@ static void run_flat_chunk(void *arg, int64_t i)
     tape__ewise_run_on(&flat->run, n, flat->result + at, x);
 }
 
-static void run_flat(const tape__ewise_run *run, const struct tape__parallel *p, int64_t n, void *result,
-                     const void *const *x)
+static void run_flat(const tape__ewise_row *row, tape__ewise_value_fn *add, const struct tape__parallel *p, int64_t n,
+                     unsigned still, void *result, const void *const *x)
 {
-    if (p && n >= SERIAL)
-        tape__parallel_for(p, (n + CHUNK - 1) / CHUNK, run_flat_chunk, &(struct flat){*run, n, result, x});
-    else if (n > 0)
-        tape__ewise_run_on(run, n, result, x);
+    if (p && n >= SERIAL) {
+        struct flat flat = {{*row, add, (int)real_size(row->dtype), still}, n, result, x};
+        tape__parallel_for(p, (n + CHUNK - 1) / CHUNK, run_flat_chunk, &flat);
+    } else if (n > 0) {
+        tape__ewise_run_on(&(tape__ewise_run){*row, add, (int)real_size(row->dtype), still}, n, result, x);
+    }
+}
+
+/* False where the loop is not one of a few rows. */
+static bool run_few(const tape__ewise_row *row, tape__ewise_value_fn *add, int rank, const int64_t *size, void *result,
+                    const void **x, const int64_t *const *stride)
+{
+    tape__few few;
+    if (!tape__few_plan(&few, rank, size, stride) || few.n * few.rows >= SERIAL ||
+        !tape__few_suits(&few, (int)real_size(row->dtype)))
+        return false;
+    if (few.rows > 0)
+        tape__few_run(&few, few.still, row, add, result, x);
+    return true;
+}
+
+static void dense_strides(int rank, const int64_t *size, int64_t *stride)
+{
+    int64_t step = 1;
+    for (int d = rank - 1; d >= 0; d--) {
+        stride[d] = step;
+        step *= size[d];
+    }
+}
+
+/* A unit or more, and too few for threads. */
+static bool is_brief(int64_t n, int dtype)
+{
+    return n < SERIAL && n * (int64_t)real_size(dtype) >= TAPE__UNIT_BYTES;
+}
+
+static inline void set_operands(const void **operand, int ew, const void *const *x, const void *y, const void *g)
+{
+    const int inputs = tape__ewise_inputs(ew);
+    operand[0] = x[0];
+    operand[1] = inputs > 1 ? x[1] : NULL;
+    operand[2] = inputs > 2 ? x[2] : NULL;
+    operand[OUTPUT] = y;
+    operand[ADJOINT] = g;
 }
 
 void tape__ewise_flat_value_of_any(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew,
                                    int dtype, int64_t n, unsigned still, void *y, const void *const *x,
                                    const double *params)
 {
-    const tape__ewise_run run = {tape__ewise_row_of(kernels, params, ew, VALUE, dtype), NULL, (int)real_size(dtype),
-                                 still};
-    const void *operand[OPERANDS] = {NULL};
-    for (int k = 0; k < tape__ewise_inputs(ew); k++)
-        operand[k] = x[k];
-    run_flat(&run, p, n, y, operand);
+    tape__ewise_value_fn *const kernel = kernels->ewise->value[ew][dtype];
+    const void *operand[OPERANDS];
+    set_operands(operand, ew, x, NULL, NULL);
+    if (kernel && !still && is_brief(n, dtype)) {
+        tape__ewise_run_value(kernel, n, (int)real_size(dtype), y, operand, params);
+        return;
+    }
+    const tape__ewise_row row = tape__ewise_row_of(kernels, params, ew, VALUE, dtype);
+    run_flat(&row, NULL, p, n, still, y, operand);
 }
 
 void tape__ewise_flat_derivative_of_any(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew,
                                         int i, int dtype, int64_t n, unsigned still, void *gx, bool accumulate,
                                         const void *g, const void *const *x, const void *y, const double *params)
 {
-    tape__ewise_derivative_fn *kernel = tape__ewise_derivative_kernel(kernels->ewise, ew, i, dtype);
-    tape__ewise_value_fn *add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
-    if (kernel && accumulate && !still && tape__ewise_is_short(tape__ewise_bytes(dtype, n))) {
-        _Alignas(64) char term[TAPE__EWISE_SHORT];
-        kernel((size_t)n, term, g, x, y, params);
-        add((size_t)n, gx, (const void *[]){gx, term}, NULL);
+    tape__ewise_value_fn *const add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
+    tape__ewise_derivative_fn *const kernel = tape__ewise_derivative_kernel(kernels->ewise, ew, i, dtype);
+    const void *operand[OPERANDS];
+    set_operands(operand, ew, x, y, g);
+    if (kernel && !still && is_brief(n, dtype) && (!add || tape__ewise_bytes(dtype, n) <= TAPE__EWISE_SHORT)) {
+        _Alignas(TAPE__UNIT_BYTES) char term[TAPE__EWISE_SHORT];
+        const int item = (int)real_size(dtype);
+        tape__ewise_run_derivative(kernel, n, item, add ? term : gx, operand, params);
+        if (add)
+            tape__ewise_run_value(add, n, item, gx, (const void *const[]){gx, term, NULL}, NULL);
         return;
     }
-    const tape__ewise_run run = {tape__ewise_row_of(kernels, params, ew, i, dtype), add, (int)real_size(dtype), still};
-    const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
-    for (int k = 0; k < tape__ewise_inputs(ew); k++)
-        operand[k] = x[k];
-    run_flat(&run, p, n, gx, operand);
+    const tape__ewise_row row = tape__ewise_row_of(kernels, params, ew, i, dtype);
+    run_flat(&row, add, p, n, still, gx, operand);
 }
 
 void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__parallel *p, int ew, int dtype, int rank,
@@ -462,22 +506,18 @@ void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__p
                        const double *params)
 {
     const int n = tape__ewise_inputs(ew);
-    const int64_t count = product(rank, size);
+    const tape__ewise_row row = tape__ewise_row_of(kernels, params, ew, VALUE, dtype);
     const void *operand[OPERANDS] = {NULL};
-    tape__few few;
-    few.operands = 0;
+    const int64_t *stride[OPERANDS] = {NULL};
     for (int k = 0; k < n; k++) {
         operand[k] = x[k];
-        tape__few_reads(&few, k, x[k], x_stride[k]);
+        stride[k] = x[k] ? x_stride[k] : NULL;
     }
-    if (count < SERIAL && ew != TAPE__EW_where && tape__few_plan(&few, rank, size, count, real_size(dtype))) {
-        tape__ewise_run run = {tape__ewise_row_of(kernels, params, ew, VALUE, dtype), NULL, (int)real_size(dtype), 0};
-        tape__few_run(&few, &run, y, operand);
+    if (ew != TAPE__EW_where && run_few(&row, NULL, rank, size, y, operand, stride))
         return;
-    }
     struct loop loop;
     start(&loop, rank, size, y, real_size(dtype));
-    loop.row = tape__ewise_row_of(kernels, params, ew, VALUE, dtype);
+    loop.row = row;
     add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
     run(&loop, kernels, rank, size, p);
 }
@@ -488,33 +528,32 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
                             const void *y, const double *params)
 {
     const int n = tape__ewise_inputs(ew);
-    const size_t item = real_size(dtype);
-    const int64_t count = product(rank, size);
-    const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
+    const tape__ewise_row row = tape__ewise_row_of(kernels, params, ew, i, dtype);
     tape__ewise_value_fn *add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
-    tape__few few;
-    few.operands = 0;
-    tape__few_reads(&few, ADJOINT, g, g_stride);
+    const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
+    const int64_t *stride[OPERANDS] = {[ADJOINT] = g_stride};
+    int64_t dense[TAPE_MAX_RANK];
     for (int k = 0; k < n; k++) {
         operand[k] = x[k];
-        tape__few_reads(&few, k, x[k], x_stride[k]);
+        stride[k] = x[k] ? x_stride[k] : NULL;
     }
-    if (count < SERIAL && ew != TAPE__EW_where && tape__few_plan(&few, rank, size, count, item)) {
-        tape__ewise_run run = {tape__ewise_row_of(kernels, params, ew, i, dtype), add, (int)item, 0};
-        tape__few_run(&few, &run, gx, operand);
+    if (y) {
+        dense_strides(rank, size, dense);
+        stride[OUTPUT] = dense;
+    }
+    if (ew != TAPE__EW_where && run_few(&row, add, rank, size, gx, operand, stride))
         return;
-    }
     struct loop loop;
-    start(&loop, rank, size, gx, item);
-    loop.row = tape__ewise_row_of(kernels, params, ew, i, dtype);
+    start(&loop, rank, size, gx, real_size(dtype));
+    loop.row = row;
     loop.add = add;
     add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
     if (y) {
         loop.operand[OUTPUT].data = y;
-        loop.operand[OUTPUT].item = item;
+        loop.operand[OUTPUT].item = loop.item;
         loop.operand[OUTPUT].reading = DIRECT;
     }
-    add_operand(&loop, rank, size, ADJOINT, g, item, g_stride);
+    add_operand(&loop, rank, size, ADJOINT, g, loop.item, g_stride);
     run(&loop, kernels, rank, size, p);
 }
 

@@ -1,85 +1,145 @@
 /* Knows how to find the rows of a loop, and how to go from one to the next. It does not know what is computed. */
 #include "ewise_few.h"
 
-/* Takes as many of the last axes as are contiguous, or not walked at all, in each of the operands. */
-static void take_row(tape__few *f, int rank, const int64_t *size)
+#include "ewise_driver.h"
+
+#include <string.h>
+
+enum { OPERANDS = TAPE__RUN_OPERANDS };
+
+/* ---- plans ------------------------------------------------------------------------------------------------------- */
+
+/* Takes as many of the last axes as are contiguous, or not walked at all, in each of the operands. The last axis that
+   is not part of a row; -1 if there is one row. */
+static int take_row(tape__few *f, int rank, const int64_t *size, const int64_t *const *stride)
 {
-    const unsigned all = (1U << f->operands) - 1;
-    unsigned dense = all, still = all;
+    unsigned read = 0;
+    for (int k = 0; k < OPERANDS; k++)
+        read |= (unsigned)(stride[k] != NULL) << k;
+    unsigned dense = read, still = read;
     f->n = 1;
-    for (f->axis = rank - 1; f->axis >= 0; f->axis--) {
-        const int d = f->axis;
+    int axis = rank - 1;
+    for (; axis >= 0; axis--) {
         unsigned dense_here = 0, still_here = 0;
-        if (size[d] == 1)
+        if (size[axis] == 1)
             continue;
-        for (int k = 0; k < f->operands; k++) {
-            dense_here |= (unsigned)(f->stride[k][d] == f->n) << k;
-            still_here |= (unsigned)(f->stride[k][d] == 0) << k;
+        for (int k = 0; k < OPERANDS; k++) {
+            dense_here |= (unsigned)(stride[k] && stride[k][axis] == f->n) << k;
+            still_here |= (unsigned)(stride[k] && stride[k][axis] == 0) << k;
         }
         dense_here &= dense;
         still_here &= still;
-        if ((dense_here | still_here) != all)
+        if ((dense_here | still_here) != read)
             break;
         dense = dense_here;
         still = still_here;
-        f->n *= size[d];
+        f->n *= size[axis];
     }
-    f->still = 0;
-    for (int k = 0; k < f->operands; k++)
-        f->still |= (still & ~dense) >> k & 1 ? 1U << f->position[k] : 0;
+    f->still = still & ~dense;
+    return axis;
 }
 
-/* Two axes whose rows are contiguous or still: most loops that are not flat. False where they are not. */
-static bool plan_two(tape__few *f, const int64_t *size)
+/* Whether the axes up to `axis` of an operand can be walked as one. */
+static bool is_even(int axis, const int64_t *size, const int64_t *stride)
 {
-    unsigned still = 0;
-    bool fits = true;
-    for (int k = 0; k < f->operands; k++) {
-        const int64_t step = f->stride[k][1];
-        fits &= step == 0 || step == 1;
-        still |= step == 0 ? 1U << f->position[k] : 0;
-    }
-    f->n = size[1];
-    f->rows = size[0];
-    f->axis = 0;
-    f->still = still;
-    return fits;
-}
-
-bool tape__few_plan(tape__few *f, int rank, const int64_t *size, int64_t count, size_t item)
-{
-    if (rank == 2 && size[0] > 1 && size[1] * (int64_t)item >= TAPE__UNIT_BYTES && plan_two(f, size))
-        return true;
-    take_row(f, rank, size);
-    f->rows = count > 0;
-    if (f->axis < 0)
-        return true;
-    if (f->n * (int64_t)item < TAPE__UNIT_BYTES)
-        return count == 0;
-    f->rows = count / f->n;
-    for (int k = 0; k < f->operands; k++) {
-        int64_t span = f->stride[k][f->axis] * size[f->axis];
-        for (int d = f->axis - 1; d >= 0; d--) {
-            if (size[d] != 1 && f->stride[k][d] != span)
-                return false;
-            span = size[d] != 1 ? f->stride[k][d] * size[d] : span;
-        }
+    int64_t span = stride[axis] * size[axis];
+    for (int d = axis - 1; d >= 0; d--) {
+        if (size[d] == 1)
+            continue;
+        if (stride[d] != span)
+            return false;
+        span *= size[d];
     }
     return true;
 }
 
-void tape__few_run(const tape__few *f, tape__ewise_run *run, char *result, const void **operand)
+bool tape__few_plan(tape__few *f, int rank, const int64_t *size, const int64_t *const *stride)
 {
-    const int64_t bytes = f->n * run->item;
-    run->still = f->still;
-    for (int64_t row = 0; row < f->rows; row++) {
-        if (row > 0) {
-            for (int k = 0; k < f->operands; k++)
-                operand[f->position[k]] =
-                    (const char *)operand[f->position[k]] + f->stride[k][f->axis] * (int64_t)run->item;
-            if (operand[TAPE__RUN_OUTPUT])
-                operand[TAPE__RUN_OUTPUT] = (const char *)operand[TAPE__RUN_OUTPUT] + bytes;
-        }
-        tape__ewise_run_on(run, f->n, result + row * bytes, operand);
+    const int axis = take_row(f, rank, size, stride);
+    f->rows = f->n > 0;
+    for (int d = axis; d >= 0; d--)
+        f->rows *= size[d];
+    for (int k = 0; k < OPERANDS; k++) {
+        f->step[k] = axis >= 0 && stride[k] ? stride[k][axis] : 0;
+        if (axis >= 0 && stride[k] && !is_even(axis, size, stride[k]))
+            return false;
     }
+    return true;
+}
+
+/* ---- loops ------------------------------------------------------------------------------------------------------- */
+
+/* From a row to the next, of the inputs or of every operand. */
+TAPE__INLINE void go_on(const tape__few *f, int item, bool inputs, const void **x)
+{
+#define GO_ON(k) x[k] = tape__beyond(x[k], f->step[k] * item)
+    GO_ON(0);
+    GO_ON(1);
+    GO_ON(2);
+    if (!inputs) {
+        GO_ON(TAPE__RUN_OUTPUT);
+        GO_ON(TAPE__RUN_ADJOINT);
+    }
+#undef GO_ON
+}
+
+void tape__few_values(const tape__few *f, tape__ewise_value_fn *kernel, const double *params, int item, void *result,
+                      const void **x)
+{
+    char *to = result;
+    for (int64_t left = f->rows;; to += f->n * item) {
+        tape__ewise_run_value(kernel, f->n, item, to, x, params);
+        if (--left == 0)
+            return;
+        go_on(f, item, true, x);
+    }
+}
+
+void tape__few_derivatives(const tape__few *f, tape__ewise_derivative_fn *kernel, const double *params, int item,
+                           void *result, const void **x)
+{
+    char *to = result;
+    for (int64_t left = f->rows;; to += f->n * item) {
+        tape__ewise_run_derivative(kernel, f->n, item, to, x, params);
+        if (--left == 0)
+            return;
+        go_on(f, item, false, x);
+    }
+}
+
+/* Rows that are made in one go, and added. */
+static void add_derivatives(const tape__few *f, const tape__ewise_row *row, tape__ewise_value_fn *add, int item,
+                            char *result, const void **x)
+{
+    _Alignas(TAPE__UNIT_BYTES) char term[TAPE__EWISE_SHORT];
+    for (int64_t left = f->rows;; result += f->n * item) {
+        tape__ewise_run_derivative(row->derivative, f->n, item, term, x, row->params);
+        tape__ewise_run_value(add, f->n, item, result, (const void *const[]){result, term, NULL}, NULL);
+        if (--left == 0)
+            return;
+        go_on(f, item, false, x);
+    }
+}
+
+static void run_any(const tape__few *f, const tape__ewise_run *run, char *result, const void **x)
+{
+    for (int64_t left = f->rows; left > 0; left--, result += f->n * run->item) {
+        tape__ewise_run_on(run, f->n, result, x);
+        go_on(f, run->item, false, x);
+    }
+}
+
+void tape__few_run(const tape__few *f, unsigned still, const tape__ewise_row *row, tape__ewise_value_fn *add,
+                   void *result, const void **x)
+{
+    const int item = row->dtype == TAPE_F32 ? (int)sizeof(float) : (int)sizeof(double);
+    const bool plain = !still && f->n * item >= TAPE__UNIT_BYTES;
+    if (TAPE__LIKELY(plain && row->value && !add))
+        tape__few_values(f, row->value, row->params, item, result, x);
+    else if (TAPE__LIKELY(plain && row->derivative && !add))
+        tape__few_derivatives(f, row->derivative, row->params, item, result, x);
+    else if (plain && row->derivative && f->n * item <= TAPE__EWISE_SHORT)
+        add_derivatives(f, row, add, item, result, x);
+    else
+        run_any(f, &(tape__ewise_run){*row, add, item, still}, result, x);
 }

@@ -4,30 +4,33 @@
 
 #include "ewise_run.h"
 
-/* A loop that needs neither buffers nor threads: rows of n elements that are contiguous or one and the same in every
-   operand, each a step from the row before. */
+/* Rows of n elements that are contiguous or one and the same in every operand. It is a matter of layouts alone, so that
+   it can be kept for the next loop over the same ones. */
 typedef struct tape__few {
-    int operands, position[TAPE__RUN_OPERANDS]; /* those that are read, and which they are */
-    const int64_t *stride[TAPE__RUN_OPERANDS];  /* of each of them */
     int64_t n, rows;
-    int axis;       /* the last one that is not part of a row; -1: there is one row */
-    unsigned still; /* by position */
+    int64_t step[TAPE__RUN_OPERANDS]; /* from a row to the next, in elements; any for an operand that is not read */
+    unsigned still;                   /* bit k: operand k is one element in a row */
 } tape__few;
 
-/* Operand `position` is `data`, which is not read if NULL. */
-TAPE__INLINE void tape__few_reads(tape__few *f, int position, const void *data, const int64_t *stride)
+/* False where rows do not follow each other at one distance. stride[k] NULL: operand k is not read. */
+bool __attribute__((cold)) tape__few_plan(tape__few *f, int rank, const int64_t *size, const int64_t *const *stride);
+
+/* Whether such rows are long enough. */
+TAPE__INLINE bool tape__few_suits(const tape__few *f, int item)
 {
-    if (!data)
-        return;
-    f->position[f->operands] = position;
-    f->stride[f->operands++] = stride;
+    return f->rows <= 1 || f->n * item >= TAPE__UNIT_BYTES;
 }
 
-/* False where the rows are too short, or do not follow each other at one distance. `operands` and what was said of each
-   are set; `count` is the number of elements, `item` the bytes of one. */
-bool tape__few_plan(tape__few *f, int rank, const int64_t *size, int64_t count, size_t item);
+/* The loop, of one row at least; operands of f->still that `still` lacks are laid out already. x are the operands, of
+   which one that is not read may be NULL, and is changed; the result is contiguous. `add`, unless it is NULL, adds to
+   the result instead of storing. */
+void tape__few_run(const tape__few *f, unsigned still, const tape__ewise_row *row, tape__ewise_value_fn *add,
+                   void *result, const void **x);
 
-/* Sets run->still and changes `operand`. y, if it is read, is contiguous as the result is. */
-void tape__few_run(const tape__few *f, tape__ewise_run *run, char *result, const void **operand);
+/* The same for rows of a unit or more, without a still operand, and a kernel that stores. */
+void tape__few_values(const tape__few *f, tape__ewise_value_fn *kernel, const double *params, int item, void *result,
+                      const void **x);
+void tape__few_derivatives(const tape__few *f, tape__ewise_derivative_fn *kernel, const double *params, int item,
+                           void *result, const void **x);
 
 #endif

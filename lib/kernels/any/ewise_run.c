@@ -14,25 +14,7 @@ typedef struct block {
     _Alignas(TAPE__UNIT_BYTES) char bytes[TAPE__RUN_BLOCK_BYTES];
 } block;
 
-/* to[k] is operand k from `bytes` on, for a kernel: one that is not read may be NULL, and becomes a pointer that is
-   not read either. */
-static inline void advance(const void **to, const void *const *x, int64_t bytes)
-{
-    _Static_assert(OPERANDS == 5, "written out, because the compiler keeps the loop");
-    to[0] = (const void *)((uintptr_t)x[0] + (uintptr_t)bytes);
-    to[1] = (const void *)((uintptr_t)x[1] + (uintptr_t)bytes);
-    to[2] = (const void *)((uintptr_t)x[2] + (uintptr_t)bytes);
-    to[3] = (const void *)((uintptr_t)x[3] + (uintptr_t)bytes);
-    to[4] = (const void *)((uintptr_t)x[4] + (uintptr_t)bytes);
-}
-
-static void add(const tape__ewise_run *run, int64_t n, void *sum, const void *a, const void *b)
-{
-    run->add((size_t)n, sum, (const void *const[]){a, b}, NULL);
-}
-
-/* Up to `bytes`, rounded up to the unit, of the element at `from`. */
-static void repeat(char *to, const char *from, int64_t bytes, int item)
+void tape__ewise_repeat(void *to, const void *from, int64_t bytes, int item)
 {
     typedef uint64_t pair __attribute__((vector_size(16)));
     uint64_t twice;
@@ -45,7 +27,7 @@ static void repeat(char *to, const char *from, int64_t bytes, int item)
     }
     const pair one = {twice, twice}, whole[UNIT / sizeof(pair)] = {one, one, one, one};
     for (int64_t i = 0; i < bytes; i += UNIT)
-        memcpy(to + i, whole, UNIT);
+        memcpy((char *)to + i, whole, UNIT);
 }
 
 /* n elements, less than a unit, by moves of fixed size. */
@@ -68,62 +50,69 @@ static void run_part(const tape__ewise_run *run, int64_t n, char *result, const 
         from[k] = x[k];
         if (!x[k] || run->still >> k & 1) /* a buffer of it is long enough */
             continue;
-        repeat(padded[k].bytes, (const char *)x[k] + (n - 1) * run->item, UNIT, run->item);
+        tape__ewise_repeat(padded[k].bytes, (const char *)x[k] + (n - 1) * run->item, UNIT, run->item);
         copy_few(padded[k].bytes, x[k], n, run->item);
         from[k] = padded[k].bytes;
     }
     tape__ewise_apply(&run->row, (size_t)n, out.bytes, from);
     if (run->add) {
-        repeat(sum.bytes, result, UNIT, run->item);
+        tape__ewise_repeat(sum.bytes, result, UNIT, run->item);
         copy_few(sum.bytes, result, n, run->item);
-        add(run, n, out.bytes, sum.bytes, out.bytes);
+        run->add((size_t)n, out.bytes, (const void *const[]){sum.bytes, out.bytes}, NULL);
     }
     copy_few(result, out.bytes, n, run->item);
 }
 
-/* Whole units, to be added to the result. */
-static void add_whole(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
+static void run_composed(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
+{
+    const int64_t width = tape__per_unit(run->item), rest = n & (width - 1), at = n * run->item - UNIT;
+    unit last;
+    if (rest) {
+        const void *end[OPERANDS];
+        for (int k = 0; k < OPERANDS; k++)
+            end[k] = tape__beyond(x[k], at);
+        tape__ewise_compose(&run->row, (size_t)width, last.bytes, end);
+    }
+    tape__ewise_compose(&run->row, (size_t)(n - rest), result, x);
+    if (rest)
+        memcpy(result + at, last.bytes, UNIT);
+}
+
+static __attribute__((noinline)) void run_long(const tape__ewise_run *run, int64_t n, char *result,
+                                               const void *const *x)
+{
+    const tape__ewise_row *row = &run->row;
+    if (row->value)
+        tape__ewise_run_value(row->value, n, run->item, result, x, row->params);
+    else if (row->derivative)
+        tape__ewise_run_derivative(row->derivative, n, run->item, result, x, row->params);
+    else
+        run_composed(run, n, result, x);
+}
+
+/* In blocks, of which none is less than a unit. */
+static void add_long(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
 {
     block term;
     const void *from[OPERANDS];
-    int64_t most = BLOCK / run->item;
-    for (int64_t done = 0; done < n; done += most) {
-        int64_t m = n - done < most ? n - done : most, at = done * run->item;
-        if (done)
-            advance(from, x, at);
-        tape__ewise_apply(&run->row, (size_t)m, term.bytes, done ? from : x);
-        add(run, m, result + at, result + at, term.bytes);
+    const int64_t most = BLOCK / run->item;
+    for (int64_t done = 0, m; done < n; done += m) {
+        m = n - done <= most ? n - done : n - done < most + tape__per_unit(run->item) ? most / 2 : most;
+        for (int k = 0; k < OPERANDS; k++)
+            from[k] = tape__beyond(x[k], done * run->item);
+        char *sum = result + done * run->item;
+        run_long(run, m, term.bytes, from);
+        tape__ewise_run_value(run->add, m, run->item, sum, (const void *const[TAPE__EWISE_INPUTS]){sum, term.bytes},
+                              NULL);
     }
-}
-
-/*
- * A unit or more. What is left behind whole units is computed as the unit that ends with the last element: first, while
- * the operands are still there if the result is one of them.
- */
-static void run_long(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
-{
-    int64_t per_unit = run->item == sizeof(float) ? UNIT / 4 : UNIT / 8, rest = n & (per_unit - 1);
-    int64_t at = (n - per_unit) * run->item;
-    unit last;
-    if (rest) {
-        const void *from[OPERANDS];
-        advance(from, x, at);
-        tape__ewise_apply(&run->row, (size_t)per_unit, last.bytes, from);
-        if (run->add)
-            add(run, per_unit, last.bytes, result + at, last.bytes);
-    }
-    if (run->add)
-        add_whole(run, n - rest, result, x);
-    else
-        tape__ewise_apply(&run->row, (size_t)(n - rest), result, x);
-    if (rest)
-        memcpy(result + at, last.bytes, UNIT);
 }
 
 static inline void run_any(const tape__ewise_run *run, int64_t n, char *result, const void *const *x)
 {
     if (n * run->item < UNIT)
         run_part(run, n, result, x);
+    else if (run->add)
+        add_long(run, n, result, x);
     else
         run_long(run, n, result, x);
 }
@@ -134,11 +123,11 @@ static void run_still(const tape__ewise_run *run, int64_t n, char *result, const
     block still[OPERANDS];
     const void *from[OPERANDS], *part[OPERANDS];
     const int64_t most = BLOCK / run->item, m = n < most ? n : most;
-    advance(from, x, 0);
+    memcpy(from, x, sizeof from);
     for (unsigned left = run->still; left; left &= left - 1) {
         const int k = __builtin_ctz(left);
         if (x[k]) {
-            repeat(still[k].bytes, x[k], m * run->item, run->item);
+            tape__ewise_repeat(still[k].bytes, x[k], m * run->item, run->item);
             from[k] = still[k].bytes;
         }
     }

@@ -125,9 +125,7 @@ const uint8_t tape__ewise_derivatives[TAPE__EW_COUNT][TAPE__EWISE_INPUTS] = {
 #undef EC3
 };
 
-int tape__ewise_inputs(int ew)
-{
-    static const unsigned char inputs[TAPE__EW_COUNT] = {
+const unsigned char tape__ewise_input_counts[TAPE__EW_COUNT] = {
 #define EW1(name, value, d0) 1,
 #define EW2(name, value, d0, d1) 2,
 #define EW3(name, value, d0, d1, d2) 3,
@@ -135,9 +133,7 @@ int tape__ewise_inputs(int ew)
 #undef EW1
 #undef EW2
 #undef EW3
-    };
-    return inputs[ew];
-}
+};
 
 int tape__ewise_mask_inputs(int ewm)
 {

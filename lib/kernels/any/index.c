@@ -37,7 +37,9 @@ static void add_row(void *arg, int64_t x_offset, int64_t y_offset, const int64_t
     void *y = a->y + y_offset * a->run.item;
     const void *x = a->x + x_offset * a->run.item;
     (void)index;
-    if (a->contiguous)
+    if (a->contiguous && a->n * a->run.item >= TAPE__UNIT_BYTES)
+        tape__ewise_run_value(a->run.row.value, a->n, a->run.item, y, (const void *const[]){y, x, NULL}, NULL);
+    else if (a->contiguous)
         tape__ewise_run_on(&a->run, a->n, y, (const void *const[TAPE__RUN_OPERANDS]){y, x});
     else if (a->run.item == sizeof(double))
         add_double(a->n, y, a->y_stride, x, a->x_stride);

@@ -1,0 +1,71 @@
+/* How elementwise loops go over their operands, remembered by the operands' layouts: those are interned, so that a
+ * pointer tells which one it is. Does not know what is computed, nor where the operands are. */
+#ifndef TAPE__PLAN_H
+#define TAPE__PLAN_H
+
+#include "kernels/any/ewise_driver.h"
+#include "kernels/any/ewise_few.h"
+#include "shape.h"
+
+struct tape;
+
+typedef struct tape__plan {
+    const tape__layout *given, *a, *b, *g; /* what it was made for */
+    const tape__layout *shape;             /* of the result, dense; NULL: the operands' do not fit each other */
+    tape__few few;
+    bool suits[2]; /* by dtype: `few` is the loop, of one row, or of a few that are long enough and too few for threads
+                    */
+} tape__plan;
+
+#define TAPE__PLANS 32u
+
+/* Makes the plan anew. */
+__attribute__((cold)) const tape__plan *tape__plan_make(tape__layouts *layouts, tape__plan *plan,
+                                                        const tape__layout *given, const tape__layout *a,
+                                                        const tape__layout *b, const tape__layout *g);
+
+/*
+ * The loop over `given`, or if that is NULL over the common shape of a and b. Inputs a and b, and the adjoint g, may be
+ * NULL: they are not read. The row's result is dense. It holds until the next one is asked for, or a reset.
+ */
+TAPE__INLINE const tape__plan *tape__plan_of(tape__plan *plans, tape__layouts *layouts, const tape__layout *given,
+                                             const tape__layout *a, const tape__layout *b, const tape__layout *g)
+{
+    const uintptr_t hash = (uintptr_t)a / 32 * 3 + (uintptr_t)b / 32 * 5 + (uintptr_t)g / 32 + (uintptr_t)given / 64;
+    tape__plan *plan = &plans[(hash ^ hash / TAPE__PLANS) % TAPE__PLANS];
+    const bool known = plan->a == a && plan->b == b && plan->g == g && plan->given == given;
+    return TAPE__LIKELY(known) ? plan : tape__plan_make(layouts, plan, given, a, b, g);
+}
+
+/* Single elements that rows are combined with, laid out as rows: programs use few of them, again and again. */
+#define TAPE__STILLS 4u
+
+typedef struct tape__still {
+    _Alignas(TAPE__UNIT_BYTES) char row[TAPE__EWISE_SHORT];
+    uint64_t bits; /* of the element, twice those of an f32 */
+    int64_t bytes; /* of the row so far */
+} tape__still;
+
+/* The one still operand of `still`, if its row is short: those that are left. */
+unsigned tape__still_lay_out(tape__still *stills, unsigned still, int64_t bytes, int item, const void **x);
+
+/* The same for a plan's loop, unless the element is not the same for each row. */
+TAPE__INLINE unsigned tape__plan_lay_out(const tape__few *f, tape__still *stills, int item, const void **x)
+{
+    const bool one = f->still && (f->rows == 1 || !f->step[__builtin_ctz(f->still)]);
+    return one ? tape__still_lay_out(stills, f->still, f->n * item, item, x) : f->still;
+}
+
+/* A row's value (input < 0), or its derivative for an input, to be stored or added to the result. */
+typedef struct tape__planned {
+    int ew, input, dtype;
+    bool accumulate;
+    const double *params;
+    void *result;
+    const void *x[TAPE__RUN_OPERANDS]; /* by position */
+} tape__planned;
+
+/* False where it does not suit the dtype; then nothing was done. Changes the operands. */
+bool tape__plan_run(struct tape *t, const tape__plan *plan, tape__planned *p);
+
+#endif
