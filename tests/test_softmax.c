@@ -230,6 +230,27 @@ START_TEST(test_softmax_threads_and_instruction_sets)
 }
 END_TEST
 
+/* A row has the same bits alone and among others. */
+START_TEST(test_softmax_of_a_row_alone)
+{
+    static double together[ROOM];
+    const struct tape__kernels *k;
+    fill_all(5);
+    for (int64_t n = 1; n <= 70; n++)
+        for (int variant = 0; variant < 4; variant++)
+            for (int i = 0; (k = tape__kernels_available(i)); i++) {
+                bool logarithm = variant & 1, f64 = variant & 2;
+                const size_t bytes = (size_t)n * (f64 ? 8 : 4);
+                const char *in = f64 ? (const char *)x : (const char *)x_f32;
+                run_softmax(k, NULL, logarithm, f64, (tape__softmax_shape){5, n, 1}, in, together);
+                for (size_t row = 0; row < 5; row++) {
+                    run_softmax(k, NULL, logarithm, f64, (tape__softmax_shape){1, n, 1}, in + row * bytes, y);
+                    ck_assert_mem_eq(y, (const char *)together + row * bytes, bytes);
+                }
+            }
+}
+END_TEST
+
 /* ---- normalisation ----------------------------------------------------------------------------------------------- */
 
 static const int64_t norms[][2] = {{1, 1},    {3, 10},   {200, 33}, {5, 1024}, {1, 5000},
@@ -477,6 +498,7 @@ int main(void)
     tcase_add_loop_test(all, test_softmax_values_and_gradients, 0, 3);
     tcase_add_test(all, test_softmax_of_minus_infinity);
     tcase_add_test(all, test_softmax_of_infinity_and_nan);
+    tcase_add_test(all, test_softmax_of_a_row_alone);
     tcase_add_test(all, test_softmax_threads_and_instruction_sets);
     tcase_add_loop_test(all, test_norm_values_and_gradients, 0, 8 * NORMS);
     tcase_add_test(all, test_norm_threads_and_instruction_sets);

@@ -160,6 +160,33 @@ static void FOR(log_softmax_vjp_slice)(const FOR(slice) * s)
     FOR(log_softmax_terms)(s, &sum, &sum);
 }
 
+/* A short row by itself, as a lane of turned rows would be. */
+static void FOR(lone_row)(int64_t n, const ELEM *x, ELEM *y, bool logarithm)
+{
+    UNIT terms[(SHORT + WIDTH - 1) / WIDTH];
+    VEC m = FOR(splat)(-(ELEM)INFINITY), sum = FOR(splat)(0);
+    for (int64_t i = 0; i < n; i++)
+        m = FOR(max)(m, FOR(splat)(x[i]));
+    m = FOR(unless)(FOR(is_minus_inf)(m), m);
+    for (int64_t i = 0; i < n; i += WIDTH) {
+        UNIT u = FOR(unit_load_upto)(x + i, n - i);
+        PARTWISE(u.part[k] = FOR(shifted_exp)(u.part[k] - m);)
+        terms[i / WIDTH] = u;
+    }
+    for (int64_t i = 0; i < n; i++)
+        sum += FOR(splat)(((const ELEM *)terms)[i]);
+    sum = FOR(divisor)(sum);
+    if (logarithm)
+        sum = FOR(log_edge)(sum);
+    for (int64_t i = 0; i < n; i += WIDTH) {
+        UNIT u = terms[i / WIDTH];
+        if (logarithm)
+            u = FOR(unit_load_upto)(x + i, n - i);
+        PARTWISE(u.part[k] = logarithm ? (u.part[k] - m) - sum : u.part[k] / sum;)
+        FOR(unit_store_upto)(y + i, u, n - i);
+    }
+}
+
 /* ---- sharing the work -------------------------------------------------------------------------------------------- */
 
 typedef struct FOR(softmax_job) {
@@ -247,10 +274,13 @@ static void FOR(softmax_run)(const struct tape__parallel *p, tape__softmax_shape
     tape__parallel_for(p, (j.slices + j.per_item - 1) / j.per_item, FOR(softmax_item), &j);
 }
 
-#define VALUE(name)                                                                                                    \
+#define VALUE(name, logarithm)                                                                                         \
     static void FOR(name)(const struct tape__parallel *p, tape__softmax_shape shape, const void *x, void *y)           \
     {                                                                                                                  \
-        FOR(softmax_run)(p, shape, (FOR(slice)){.x = x, .y = y}, FOR(name##_slice));                                   \
+        if (shape.outer == 1 && shape.inner == 1 && shape.n <= SHORT)                                                  \
+            FOR(lone_row)(shape.n, x, y, logarithm);                                                                   \
+        else                                                                                                           \
+            FOR(softmax_run)(p, shape, (FOR(slice)){.x = x, .y = y}, FOR(name##_slice));                               \
     }
 #define DERIVATIVE(name)                                                                                               \
     static void FOR(name)(const struct tape__parallel *p, tape__softmax_shape shape, const void *y, const void *g,     \
@@ -259,8 +289,8 @@ static void FOR(softmax_run)(const struct tape__parallel *p, tape__softmax_shape
         FOR(slice) s = {.x = y, .g = g, .y = gx, .giving = accumulate ? ADD : STORE};                                  \
         FOR(softmax_run)(p, shape, s, FOR(name##_slice));                                                              \
     }
-VALUE(softmax)
-VALUE(log_softmax)
+VALUE(softmax, false)
+VALUE(log_softmax, true)
 DERIVATIVE(softmax_vjp)
 DERIVATIVE(log_softmax_vjp)
 
