@@ -1,5 +1,6 @@
 /* The optimisers' update formulas in f64. */
 #include <math.h>
+#include <string.h>
 
 #include "kit.h"
 
