@@ -7,7 +7,7 @@
 #include "kernels/reduce.h"
 #include "trace.h"
 
-#define IN_PLACE ((size_t)1 << 16) /* bytes of a leaf's adjoint from which a copy costs more than a claim */
+#define IN_PLACE ((size_t)1 << 8) /* bytes of a leaf's adjoint from which a copy costs more than a claim */
 
 static TAPE__NOINLINE bool out_of_memory(tape *t, const tape__layout *layout)
 {
@@ -124,7 +124,7 @@ static bool is_exclusive(const tape__adjoint *adjoint)
     return adjoint->refs == 1 && (adjoint->block || adjoint->leaf) && tape__is_dense(adjoint->layout);
 }
 
-static inline bool is_large_leaf(const tape__node *x)
+static inline bool is_worth_a_claim(const tape__node *x)
 {
     return x->op == TAPE__OP_LEAF && (size_t)x->layout->numel * tape__item_size(x->dtype) >= IN_PLACE;
 }
@@ -152,7 +152,7 @@ static __attribute__((noinline)) tape__adjoint *adjoint_in_place(tape *t, tape__
 /* The adjoint that x does not have yet, not initialised. NULL after an error. */
 TAPE__INLINE tape__adjoint *first_adjoint(tape *t, tape__node *x)
 {
-    tape__adjoint *adjoint = TAPE__UNLIKELY(is_large_leaf(x)) ? adjoint_in_place(t, x) : NULL;
+    tape__adjoint *adjoint = TAPE__UNLIKELY(is_worth_a_claim(x)) ? adjoint_in_place(t, x) : NULL;
     if (!adjoint && !(adjoint = new_adjoint(t, x->layout->dense, x->dtype)))
         return NULL;
     x->adj.adjoint = adjoint;
@@ -275,7 +275,7 @@ bool tape__adjoint_is_spare(const tape *t, const tape__adjoint *g)
 void *tape__adjoint_inherit(tape *t, tape__node *y, tape__node *x)
 {
     tape__adjoint *g = y->adj.adjoint;
-    if (x->flags & TAPE__HAS_ADJOINT || !tape__adjoint_is_spare(t, g) || is_large_leaf(x))
+    if (x->flags & TAPE__HAS_ADJOINT || !tape__adjoint_is_spare(t, g) || is_worth_a_claim(x))
         return NULL;
     y->flags &= (uint8_t)~TAPE__HAS_ADJOINT;
     x->adj.adjoint = g;

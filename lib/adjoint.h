@@ -3,8 +3,8 @@
  *
  * The adjoint of a one-element node lives in the node (adj.f64 or adj.f32). Any other is a struct that nodes share by
  * counting: the VJP of add hands its own adjoint on, a reshape hands on a view of it. Only an adjoint that nobody
- * shares, dense and with a block of its own, is added to in place. A large leaf's adjoint that a kernel writes is
- * written where it is to end: into the buffer of the gradient, which is absent until the commit.
+ * shares, dense and with a block of its own, is added to in place. Any but a small leaf's adjoint that a kernel writes
+ * is written where it is to end: into the buffer of the gradient, which is absent until the commit.
  */
 #ifndef TAPE__ADJOINT_H
 #define TAPE__ADJOINT_H

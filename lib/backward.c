@@ -56,14 +56,26 @@ static bool run_hooks(tape__sweep *s)
     return true;
 }
 
+/* Whether the leaves can take what they got as it is: all live, with a buffer, and no hook wants to see it first. */
+static bool are_ready(const tape__sweep *s)
+{
+    bool ready = true;
+    for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT && ready;) {
+        const tape__node *x = tape__at(s->t, slot);
+        const tape__leaf *leaf = x->u.leaf;
+        ready = !leaf->hook && tape__leaf_gradient(leaf) && tape__alias_alive(s->t, x);
+        slot = x->in[0];
+    }
+    return ready;
+}
+
 /* Everything that can fail, before anything changes. */
 static bool prepare_commit(tape__sweep *s)
 {
     tape *t = s->t;
-    bool hooked = false;
-    for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(t, slot)->in[0])
-        hooked |= tape__at(t, slot)->u.leaf->hook != NULL;
-    if (TAPE__UNLIKELY(hooked) && !run_hooks(s))
+    if (TAPE__LIKELY(are_ready(s)))
+        return true;
+    if (!run_hooks(s))
         return false;
     for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(t, slot)->in[0]) {
         tape__node *x = tape__at(t, slot);
@@ -97,29 +109,28 @@ static void write_gradient(const tape *t, const tape__leaf *leaf, const tape__no
 
 static void commit_leaf(const tape *t, const tape__node *x)
 {
-    tape__leaf *leaf = x->u.leaf;
-    const bool in_place = !tape__is_single(x) && x->adj.adjoint->leaf;
-    if (in_place)
-        tape__leaf_lock(leaf);
-    else
-        tape__leaf_lock_gradient(leaf);
-    tape__leaf *gradient = tape__leaf_gradient(leaf);
-    gradient->version++;
-    if (in_place)
+    tape__leaf *leaf = x->u.leaf, *gradient = tape__leaf_gradient(leaf);
+    if (!tape__is_single(x) && x->adj.adjoint->leaf) { /* in place: the claim keeps others out until it is given back */
         assert(x->adj.adjoint->data == gradient->data);
-    else
-        write_gradient(t, leaf, x, gradient->data);
+        gradient->version++;
+        leaf->has_gradient = true;
+        return;
+    }
+    tape__leaf_lock_gradient(leaf);
+    gradient->version++;
+    write_gradient(t, leaf, x, gradient->data);
     leaf->has_gradient = true;
     tape__leaf_unlock(leaf);
 }
 
 static void finish_leaves(tape__sweep *s, bool commit)
 {
-    for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(s->t, slot)->in[0]) {
+    for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT;) {
         tape__node *x = tape__at(s->t, slot);
         if (commit && x->flags & TAPE__HAS_ADJOINT)
             commit_leaf(s->t, x);
         tape__adjoint_drop(s->t, x);
+        slot = x->in[0];
     }
 }
 

@@ -208,6 +208,8 @@ static void note_user(tape *t, tape__leaf *leaf)
         atomic_store(&leaf->user, several);
 }
 
+/* No lock: a tape that is about to commit to the leaf has made itself known as its user before it looks at `claimed`,
+ * and this one claims before it looks at the user, so that one of them sees the other. */
 void *tape__leaf_claim(tape *t, tape__leaf *leaf)
 {
     if (!tape__leaf_gradient_buffer(leaf))
@@ -216,15 +218,16 @@ void *tape__leaf_claim(tape *t, tape__leaf *leaf)
     uint32_t slot;
     if (tape__find_leaf(t, tape__leaf_handle(gradient), &slot))
         return NULL;
-    tape__leaf_lock(leaf);
-    bool free = !leaf->has_gradient && !leaf->hook && !atomic_load(&leaf->claimed) &&
-                atomic_load(&leaf->user) == (uintptr_t)t && leaf->dtype == gradient->dtype;
-    if (free) {
-        atomic_store(&leaf->claimed, t);
+    struct tape *nobody = NULL;
+    if (!atomic_compare_exchange_strong(&leaf->claimed, &nobody, t))
+        return NULL;
+    if (atomic_load(&leaf->user) == (uintptr_t)t && !leaf->has_gradient && !leaf->hook &&
+        leaf->dtype == gradient->dtype) {
         gradient->version++;
+        return gradient->data;
     }
-    tape__leaf_unlock(leaf);
-    return free ? gradient->data : NULL;
+    tape__leaf_unclaim(leaf);
+    return NULL;
 }
 
 void tape__leaf_unclaim(tape__leaf *leaf)
@@ -236,7 +239,7 @@ void tape__leaf_unclaim(tape__leaf *leaf)
 void tape__leaf_lock_gradient(tape__leaf *leaf)
 {
     tape__leaf_lock(leaf);
-    while (TAPE__UNLIKELY(atomic_load_explicit(&leaf->claimed, memory_order_acquire) != NULL)) {
+    while (TAPE__UNLIKELY(atomic_load(&leaf->claimed) != NULL)) {
         tape__leaf_unlock(leaf);
         sched_yield();
         tape__leaf_lock(leaf);
@@ -355,26 +358,15 @@ static TAPE__NOINLINE uint32_t bad_handle(tape *t, tape_tensor x, int position)
     return TAPE__NO_SLOT;
 }
 
-/* What this tape knows of a live leaf that it has met before, perhaps before a reset. */
-TAPE__INLINE tape__proxy *known_proxy(const tape *t, tape_tensor x)
+tape__node *tape__meet(tape *t, tape__proxy *proxy, uint32_t *slot)
 {
-    tape__proxy *proxy = &t->proxies[x.slot];
-    bool known = x.slot < t->proxy_count && x.generation && proxy->generation == x.generation &&
-                 proxy->epoch == t->layout_epoch &&
-                 atomic_load_explicit(&proxy->leaf->generation, memory_order_acquire) == x.generation;
-    return known ? proxy : NULL;
-}
-
-tape__node *tape__meet(tape *t, tape_tensor x, uint32_t *slot)
-{
-    tape__proxy *proxy = x.flags & TAPE__FLAG_LEAF ? known_proxy(t, x) : NULL;
-    return proxy ? make_stand_in(t, proxy, slot) : NULL;
+    return proxy->epoch == t->layout_epoch ? make_stand_in(t, proxy, slot) : NULL;
 }
 
 static uint32_t resolve_leaf(tape *t, tape_tensor x, int position)
 {
     uint32_t slot;
-    if (TAPE__LIKELY(tape__find_leaf(t, x, &slot) || tape__meet(t, x, &slot)))
+    if (TAPE__LIKELY(tape__find_or_meet(t, x, &slot) != NULL))
         return slot;
     if (t->status) /* no memory for a node */
         return TAPE__NO_SLOT;

@@ -128,21 +128,16 @@ static bool keep_for_target(tape__sweep *s, uint32_t slot, const tape__node *x)
     return true;
 }
 
-/* A record of the table's general ops, a leaf, a constant or an output, or anything of a recorded sweep. */
+/* A record of the table's general ops, a constant or an output, a leaf that is no target, or anything of a recorded
+ * sweep. */
 static bool visit_any(tape__sweep *s, uint32_t slot, tape__node *y)
 {
-    if (y->op == TAPE__OP_LEAF) {
-        if (s->to_leaves) {
-            y->in[0] = s->leaves;
-            s->leaves = slot;
-            return true; /* the adjoint stays for the commit */
-        }
-    } else if (y->op == TAPE__OP_OUTPUT) {
+    if (y->op == TAPE__OP_OUTPUT) {
         tape__at(s->t, y->in[0])->flags |= TAPE__SIBLING_ADJOINT;
         return true; /* the adjoint stays for the record */
-    } else if (y->op != TAPE__OP_NONE && y->flags & TAPE__REQUIRES_GRAD && !tape__visit_general(s, slot)) {
-        return false;
     }
+    if (y->op > TAPE__OP_OUTPUT && y->flags & TAPE__REQUIRES_GRAD && !tape__visit_general(s, slot))
+        return false;
     int outputs = tape__record_outputs(y);
     for (int k = 0; k < outputs; k++)
         drop(s, tape__at(s->t, slot + (uint32_t)k));
@@ -154,8 +149,13 @@ TAPE__INLINE bool visit(tape__sweep *s, uint32_t slot, tape__node *y)
 {
     if (TAPE__UNLIKELY(y->flags & TAPE__TARGET) && y->flags & TAPE__HAS_ADJOINT && !keep_for_target(s, slot, y))
         return false;
-    if (tape__ops[y->op].ewise < 0 || TAPE__UNLIKELY(s->record || s->t->wrong_op == y->op))
-        return visit_any(s, slot, y);
+    if (tape__ops[y->op].ewise < 0 || TAPE__UNLIKELY(s->record || s->t->wrong_op == y->op)) {
+        if (y->op != TAPE__OP_LEAF || !s->to_leaves)
+            return visit_any(s, slot, y);
+        y->in[0] = s->leaves;
+        s->leaves = slot;
+        return true; /* the adjoint stays for the commit */
+    }
     if (TAPE__LIKELY(y->flags & TAPE__REQUIRES_GRAD) && !tape__visit_elementwise(s, y))
         return false;
     tape__adjoint_drop(s->t, y);

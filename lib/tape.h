@@ -353,22 +353,35 @@ static inline bool tape__alias_alive(const tape *t, const tape__node *node)
  * names argument `position` of the running op. */
 uint32_t tape__resolve(tape *t, tape_tensor x, int position);
 
-/* The same, for a handle that is in order and needs no new node; NULL otherwise, without an error. */
-TAPE__INLINE tape__node *tape__find_leaf(const tape *t, tape_tensor x, uint32_t *slot)
+/* What this tape knows of a live leaf that it has met before, perhaps before a reset; else NULL. */
+TAPE__INLINE tape__proxy *tape__proxy_of(const tape *t, tape_tensor x)
 {
-    const tape__proxy *proxy = &t->proxies[x.slot];
+    tape__proxy *proxy = &t->proxies[x.slot];
     if (TAPE__UNLIKELY(x.slot >= t->proxy_count || !x.generation || proxy->generation != x.generation))
         return NULL;
+    const uint64_t alive = atomic_load_explicit(&proxy->leaf->generation, memory_order_acquire);
+    return TAPE__LIKELY(alive == x.generation) ? proxy : NULL;
+}
+
+/* The node that stands for the leaf as it is now; NULL if none does. */
+TAPE__INLINE tape__node *tape__stand_in(const tape *t, const tape__proxy *proxy, uint32_t *slot)
+{
     const tape__leaf *leaf = proxy->leaf;
-    bool wants = atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed);
+    const bool wants = atomic_load_explicit(&leaf->requires_grad, memory_order_relaxed);
     *slot = proxy->node[wants];
-    if (TAPE__UNLIKELY(atomic_load_explicit(&leaf->generation, memory_order_acquire) != x.generation ||
-                       *slot >= t->count))
+    if (*slot >= t->count)
         return NULL;
     tape__node *node = tape__at(t, *slot);
     bool current = node->op == TAPE__OP_LEAF && node->u.leaf == leaf && wants == (node->flags & TAPE__REQUIRES_GRAD) &&
                    node->dtype == (TAPE__UNLIKELY(t->promote) && leaf->dtype == TAPE_F32 ? TAPE_F64 : leaf->dtype);
-    return TAPE__LIKELY(current) ? node : NULL;
+    return current ? node : NULL;
+}
+
+/* tape__resolve() for a handle that is in order and needs no new node; NULL otherwise, without an error. */
+TAPE__INLINE tape__node *tape__find_leaf(const tape *t, tape_tensor x, uint32_t *slot)
+{
+    const tape__proxy *proxy = tape__proxy_of(t, x);
+    return TAPE__LIKELY(proxy != NULL) ? tape__stand_in(t, proxy, slot) : NULL;
 }
 
 TAPE__INLINE tape__node *tape__find(const tape *t, tape_tensor x, uint32_t *slot)
@@ -382,13 +395,19 @@ TAPE__INLINE tape__node *tape__find(const tape *t, tape_tensor x, uint32_t *slot
     return TAPE__LIKELY(node->generation == x.generation && !(node->flags & TAPE__LEAF_ALIAS)) ? node : NULL;
 }
 
-/* The same for a leaf that this tape has met before, and that no node stands for since the reset. */
-tape__node *tape__meet(tape *t, tape_tensor x, uint32_t *slot);
+/* Makes a node for a leaf that none stands for, since the reset say; NULL where that takes more, or is an error. */
+tape__node *tape__meet(tape *t, tape__proxy *proxy, uint32_t *slot);
 
+/* The same as tape__find(), but for a leaf that this tape has met before. */
 TAPE__INLINE tape__node *tape__find_or_meet(tape *t, tape_tensor x, uint32_t *slot)
 {
-    tape__node *node = tape__find(t, x, slot);
-    return TAPE__LIKELY(node != NULL) ? node : tape__meet(t, x, slot);
+    if (!(x.flags & TAPE__FLAG_LEAF))
+        return tape__find(t, x, slot);
+    tape__proxy *proxy = tape__proxy_of(t, x);
+    if (TAPE__UNLIKELY(!proxy))
+        return NULL;
+    tape__node *node = tape__stand_in(t, proxy, slot);
+    return node ? node : tape__meet(t, proxy, slot);
 }
 
 /* ---- running an op ----------------------------------------------------------------------------------------------- */
