@@ -156,15 +156,26 @@ bool tape_is_leaf(tape_tensor x)
     return node_of("is_leaf", x) && x.flags & TAPE__FLAG_LEAF;
 }
 
-bool tape_is_valid(tape_tensor x)
+static bool is_valid_node(const tape *t, tape_tensor x)
 {
-    if (x.flags & TAPE__FLAG_LEAF)
-        return tape__live_leaf(x) != NULL;
-    const tape *t = tape__tls;
     if (!t || x.slot >= t->count || tape__at(t, x.slot)->generation != x.generation)
         return false;
     const tape__node *node = tape__at(t, x.slot);
     return !(node->flags & TAPE__LEAF_ALIAS) || tape__alias_alive(t, node);
+}
+
+bool tape_are_valid(const tape_tensor *x, int64_t n)
+{
+    const tape *t = tape__tls;
+    bool valid = true;
+    for (int64_t i = 0; i < n && valid; i++)
+        valid = x[i].flags & TAPE__FLAG_LEAF ? tape__find_alive(t, x[i]) != NULL : is_valid_node(t, x[i]);
+    return valid;
+}
+
+bool tape_is_valid(tape_tensor x)
+{
+    return tape_are_valid(&x, 1);
 }
 
 /* ---- data out ---------------------------------------------------------------------------------------------------- */
@@ -173,7 +184,7 @@ bool tape_is_valid(tape_tensor x)
 static inline tape__leaf *quick_leaf(tape_tensor x)
 {
     const tape *t = tape__tls;
-    return TAPE__LIKELY(t && !t->detour && !t->promote) ? tape__live_leaf(x) : NULL;
+    return TAPE__LIKELY(t && !t->detour && !t->promote) ? tape__find_alive(t, x) : NULL;
 }
 
 /* What is recorded from now on may depend on x's elements, as far as a replay can know. */
@@ -434,18 +445,31 @@ tape_tensor tape_gradient(tape_tensor x)
     return leaf->has_gradient ? tape__leaf_handle(tape__leaf_gradient(leaf)) : TAPE_NONE;
 }
 
-bool tape_update_of(tape_tensor x, tape_update *update)
+/* The leaf, soon found; NULL after an error. */
+TAPE__INLINE tape__leaf *one_leaf(tape *t, tape_tensor x)
 {
-    tape__leaf *leaf = quick_leaf(x);
-    if (!leaf && !(leaf = leaf_for("update_of", x)))
-        return false;
-    if (!leaf->has_gradient)
-        return false;
-    if (TAPE__UNLIKELY(tape__tls->promote) && leaf->dtype == TAPE_F32)
-        return tape__error(tape__tls, TAPE_ERROR_STATE, "not while f32 leaves are read as f64");
-    leaf->version++;
-    *update = (tape_update){leaf->data, tape__leaf_gradient(leaf)->data, leaf->layout.numel, (tape_dtype)leaf->dtype};
-    return true;
+    tape__leaf *leaf = tape__find_alive(t, x);
+    return TAPE__LIKELY(leaf != NULL) ? leaf : tape__leaf_of(t, x);
+}
+
+tape_status tape_updates_of(const tape_tensor *leaves, int64_t n, tape_update *updates)
+{
+    tape *t = tape__begin("updates_of");
+    for (int64_t i = 0; t && i < n; i++) {
+        tape__leaf *leaf = one_leaf(t, leaves[i]);
+        if (!leaf)
+            return t->status;
+        updates[i] = (tape_update){leaf->data, NULL, leaf->layout.numel, (tape_dtype)leaf->dtype};
+        if (!leaf->has_gradient)
+            continue;
+        if (TAPE__UNLIKELY(t->promote) && leaf->dtype == TAPE_F32) {
+            tape__error(t, TAPE_ERROR_STATE, "not while f32 leaves are read as f64");
+            return t->status;
+        }
+        updates[i].gradient = tape__leaf_gradient(leaf)->data;
+        leaf->version++;
+    }
+    return t ? TAPE_OK : tape_last_status();
 }
 
 tape_status tape_zero_grad(tape_tensor x)
@@ -454,6 +478,19 @@ tape_status tape_zero_grad(tape_tensor x)
     if (!leaf && !(leaf = leaf_for("zero_grad", x)))
         return tape_last_status();
     leaf->has_gradient = false;
+    return TAPE_OK;
+}
+
+tape_status tape_zero_grads(const tape_tensor *leaves, int64_t n)
+{
+    tape *t = tape__begin("zero_grads");
+    if (!t)
+        return tape_last_status();
+    for (int64_t i = 0; i < n; i++)
+        if (!one_leaf(t, leaves[i]))
+            return t->status;
+    for (int64_t i = 0; i < n; i++)
+        tape__find_alive(t, leaves[i])->has_gradient = false;
     return TAPE_OK;
 }
 

@@ -46,7 +46,7 @@ static void put_params(struct bundle *b, const tape_params *set)
         const struct tape__param_name *name = &set->name[i];
         const char *first = tape__params_first_name(set, name->param);
         if (first == name->name)
-            put(b, name->name, set->param[name->param].leaf);
+            put(b, name->name, set->leaf[name->param]);
         else
             b->metadata[b->metadata_count++] = (tape_metadata){name->name, first};
     }
@@ -144,7 +144,7 @@ static int64_t require(const tape_safetensors *file, const char *name, tape_dtyp
 /* Where in the file leaf p is: under the first of its names that is there. */
 static int64_t require_param(const tape_safetensors *file, const tape_params *set, int64_t p)
 {
-    tape_tensor leaf = set->param[p].leaf;
+    tape_tensor leaf = set->leaf[p];
     for (int64_t i = 0; i < set->name_count; i++)
         if (set->name[i].param == p && tape_safetensors_find(file, set->name[i].name) >= 0)
             return require(file, set->name[i].name, tape_dtype_of(leaf), tape_shape_of(leaf));
@@ -223,7 +223,7 @@ static tape_status check_optim(const tape_safetensors *file, const tape_optim *o
 static void load_params(const tape_safetensors *file, tape_params *set)
 {
     for (int64_t p = 0; p < set->param_count; p++)
-        tape_safetensors_read(file, require_param(file, set, p), set->param[p].leaf);
+        tape_safetensors_read(file, require_param(file, set, p), set->leaf[p]);
 }
 
 static void load_optim(const tape_safetensors *file, tape_optim *o)

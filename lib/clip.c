@@ -38,7 +38,7 @@ static double norm_of(const tape_params *set)
 {
     double sum = 0;
     for (int64_t p = 0; p < set->param_count; p++) {
-        tape_tensor g = tape_gradient(set->param[p].leaf);
+        tape_tensor g = tape_gradient(set->leaf[p]);
         if (tape_is_none(g))
             continue;
         if (tape_dtype_of(g) == TAPE_F64)
@@ -61,7 +61,7 @@ double tape_clip_grad_norm(tape_params *set, double max_norm)
     if (factor >= 1)
         return norm;
     for (int64_t p = 0; p < set->param_count; p++) {
-        tape_tensor g = tape_gradient(set->param[p].leaf);
+        tape_tensor g = tape_gradient(set->leaf[p]);
         void *data = tape_is_none(g) ? NULL : tape_data_mut(g);
         bool f64 = data && tape_dtype_of(g) == TAPE_F64;
         for (int64_t i = 0; data && i < set->param[p].numel; i++) {
@@ -82,7 +82,7 @@ tape_status tape_clip_grad_value(tape_params *set, double limit)
     if (!(limit >= 0))
         return tape_fail(TAPE_ERROR_ARGUMENT, "clip_grad_value: expects a limit >= 0, got %g", limit);
     for (int64_t p = 0; p < set->param_count; p++) {
-        tape_tensor g = tape_gradient(set->param[p].leaf);
+        tape_tensor g = tape_gradient(set->leaf[p]);
         void *data = tape_is_none(g) ? NULL : tape_data_mut(g);
         bool f64 = data && tape_dtype_of(g) == TAPE_F64;
         for (int64_t i = 0; data && i < set->param[p].numel; i++) {

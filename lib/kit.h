@@ -143,7 +143,6 @@ const char *tape__st_dtype(tape_dtype dtype);
 /* ---- parameter sets and optimisers ------------------------------------------------------------------------------- */
 
 struct tape__param {
-    tape_tensor leaf;
     int64_t numel;
     tape_dtype dtype;
     double lr_factor;
@@ -157,7 +156,8 @@ struct tape__param_name {
 };
 
 struct tape_params {
-    struct tape__param *param; /* each leaf once */
+    tape_tensor *leaf;         /* each once */
+    struct tape__param *param; /* what is known of each leaf */
     struct tape__param_name *name;
     int64_t param_count, name_count, param_capacity, name_capacity;
     double lr_factor, weight_decay; /* of the group that is open */
@@ -187,10 +187,11 @@ struct tape_optim {
     tape_params *set;
     enum tape__optim_kind kind;
     struct tape__optim_numbers numbers;
-    int64_t params;     /* of the set when the optimiser was made */
-    int64_t *step;      /* taken, per parameter */
-    tape_tensor *state; /* TAPE__OPTIM_STATES per parameter; TAPE_NONE where the kind has none */
-    bool has_state;     /* some are not */
+    int64_t params;      /* of the set when the optimiser was made */
+    int64_t *step;       /* taken, per parameter */
+    tape_tensor *state;  /* TAPE__OPTIM_STATES per parameter; TAPE_NONE where the kind has none */
+    bool has_state;      /* some are not */
+    tape_update *update; /* of each parameter in the step that runs */
     int64_t steps;
 };
 

@@ -143,7 +143,7 @@ tape_tensor tape_const(tape_dtype dtype, tape_shape shape, const void *data)
 
 tape__leaf *tape__leaf_of(tape *t, tape_tensor x)
 {
-    tape__leaf *leaf = tape__live_leaf(x);
+    tape__leaf *leaf = tape__find_alive(t, x);
     if (leaf)
         return leaf;
     tape__error(t, TAPE_ERROR_HANDLE, "%s",

@@ -70,8 +70,6 @@ typedef struct tape__proxy {
 /* Draw a leaf's generation from the process-wide counter. */
 uint64_t tape__leaf_generation(void);
 
-/* The leaf behind a handle; NULL after an error. */
-tape__leaf *tape__leaf_of(tape *t, tape_tensor x);
 void tape__leaves_shutdown(void);
 
 static inline tape_tensor tape__leaf_handle(const tape__leaf *leaf)

@@ -56,14 +56,15 @@ static tape_status make_state(tape_optim *o)
     int64_t slots = o->params * TAPE__OPTIM_STATES;
     o->step = tape__grow(NULL, o->params, sizeof *o->step);
     o->state = tape__grow(NULL, slots, sizeof *o->state);
-    if (!o->step || !o->state)
+    o->update = tape__grow(NULL, o->params, sizeof *o->update);
+    if (!o->step || !o->state || !o->update)
         return TAPE_ERROR_MEMORY;
     for (int64_t i = 0; i < slots; i++)
         o->state[i] = TAPE_NONE;
     for (int k = 0; k < TAPE__OPTIM_STATES; k++)
         o->has_state |= tape__optim_state_name(o, k) != NULL;
     for (int64_t p = 0; p < o->params; p++) {
-        tape_tensor leaf = o->set->param[p].leaf;
+        tape_tensor leaf = o->set->leaf[p];
         o->step[p] = 0;
         for (int k = 0; k < TAPE__OPTIM_STATES; k++)
             if (tape__optim_state_name(o, k))
@@ -97,6 +98,7 @@ void tape_optim_destroy(tape_optim *o)
             tape_free(o->state[i]);
     free(o->state);
     free(o->step);
+    free(o->update);
     free(o);
 }
 
@@ -270,14 +272,14 @@ static void step_one(tape_optim *o, int64_t p, const tape_update *leaf, update *
 tape_status tape_optim_step(tape_optim *o)
 {
     tape_status status = check_state(o);
+    if (status == TAPE_OK)
+        status = tape_updates_of(o->set->leaf, o->params, o->update);
     if (status != TAPE_OK)
         return status;
     update u = {.job = {.kind = o->kind, .numbers = o->numbers}};
-    for (int64_t p = 0; p < o->params; p++) {
-        tape_update leaf;
-        if (tape_update_of(o->set->param[p].leaf, &leaf))
-            step_one(o, p, &leaf, &u);
-    }
+    for (int64_t p = 0; p < o->params; p++)
+        if (o->update[p].gradient)
+            step_one(o, p, &o->update[p], &u);
     o->steps++;
     return TAPE_OK;
 }

@@ -21,10 +21,11 @@ void tape_params_destroy(tape_params *set)
     if (!set)
         return;
     for (int64_t p = 0; p < set->param_count; p++)
-        if (set->param[p].owned && tape_is_valid(set->param[p].leaf))
-            tape_free(set->param[p].leaf);
+        if (set->param[p].owned && tape_is_valid(set->leaf[p]))
+            tape_free(set->leaf[p]);
     for (int64_t i = 0; i < set->name_count; i++)
         free(set->name[i].name);
+    free(set->leaf);
     free(set->param);
     free(set->name);
     free(set);
@@ -40,7 +41,7 @@ static bool same_tensor(tape_tensor a, tape_tensor b)
 static int64_t find_leaf(const tape_params *set, tape_tensor leaf)
 {
     for (int64_t p = 0; p < set->param_count; p++)
-        if (same_tensor(set->param[p].leaf, leaf))
+        if (same_tensor(set->leaf[p], leaf))
             return p;
     return -1;
 }
@@ -65,7 +66,7 @@ const char *tape_params_name(const tape_params *set, int64_t i)
 
 tape_tensor tape_params_at(const tape_params *set, int64_t i)
 {
-    return set && i >= 0 && i < set->name_count ? set->param[set->name[i].param].leaf : TAPE_NULL;
+    return set && i >= 0 && i < set->name_count ? set->leaf[set->name[i].param] : TAPE_NULL;
 }
 
 tape_tensor tape_params_get(const tape_params *set, const char *name)
@@ -144,7 +145,9 @@ static tape_status make_room(tape_params *set)
     }
     if (set->param_count == set->param_capacity) {
         int64_t room = 2 * set->param_capacity + 8;
-        struct tape__param *param = tape__grow(set->param, room, sizeof *param);
+        tape_tensor *leaf = tape__grow(set->leaf, room, sizeof *leaf);
+        set->leaf = leaf ? leaf : set->leaf;
+        struct tape__param *param = leaf ? tape__grow(set->param, room, sizeof *param) : NULL;
         if (!param)
             return TAPE_ERROR_MEMORY;
         set->param = param;
@@ -172,8 +175,8 @@ tape_status tape_params_add(tape_params *set, const char *name, tape_tensor leaf
     int64_t p = find_leaf(set, leaf);
     if (p < 0) {
         p = set->param_count++;
-        set->param[p] = (struct tape__param){.leaf = leaf,
-                                             .numel = tape_numel(leaf),
+        set->leaf[p] = leaf;
+        set->param[p] = (struct tape__param){.numel = tape_numel(leaf),
                                              .dtype = tape_dtype_of(leaf),
                                              .lr_factor = set->lr_factor,
                                              .weight_decay = set->weight_decay};
@@ -236,19 +239,17 @@ tape_status tape_params_group(tape_params *set, const tape_group_options *option
 tape_status tape__params_check(const tape_params *set)
 {
     tape_status status = check_set(set);
-    for (int64_t p = 0; status == TAPE_OK && p < set->param_count; p++)
-        if (!tape_is_valid(set->param[p].leaf)) {
-            const char *name = tape__params_first_name(set, p);
-            status = tape_fail(TAPE_ERROR_HANDLE, "params: \"%s\" has been freed",
-                               tape__shown_text(name, strlen(name)).text);
-        }
-    return status;
+    if (status != TAPE_OK || tape_are_valid(set->leaf, set->param_count))
+        return status;
+    int64_t p = 0;
+    while (tape_is_valid(set->leaf[p]))
+        p++;
+    const char *name = tape__params_first_name(set, p);
+    return tape_fail(TAPE_ERROR_HANDLE, "params: \"%s\" has been freed", tape__shown_text(name, strlen(name)).text);
 }
 
 tape_status tape_params_zero_grad(tape_params *set)
 {
     tape_status status = tape__params_check(set);
-    for (int64_t p = 0; status == TAPE_OK && p < set->param_count; p++)
-        status = tape_zero_grad(set->param[p].leaf);
-    return status;
+    return status == TAPE_OK ? tape_zero_grads(set->leaf, set->param_count) : status;
 }

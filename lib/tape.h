@@ -363,6 +363,17 @@ TAPE__INLINE tape__proxy *tape__proxy_of(const tape *t, tape_tensor x)
     return TAPE__LIKELY(alive == x.generation) ? proxy : NULL;
 }
 
+/* The leaf behind a handle, soonest found where the tape (which may be NULL) has met it; NULL, without an error, where
+ * it is no leaf or has been freed. */
+TAPE__INLINE tape__leaf *tape__find_alive(const tape *t, tape_tensor x)
+{
+    const tape__proxy *proxy = t && x.flags & TAPE__FLAG_LEAF ? tape__proxy_of(t, x) : NULL;
+    return TAPE__LIKELY(proxy != NULL) ? proxy->leaf : tape__live_leaf(x);
+}
+
+/* The same; NULL after an error. */
+tape__leaf *tape__leaf_of(tape *t, tape_tensor x);
+
 /* The node that stands for the leaf as it is now; NULL if none does. */
 TAPE__INLINE tape__node *tape__stand_in(const tape *t, const tape__proxy *proxy, uint32_t *slot)
 {

@@ -89,27 +89,46 @@ START_TEST(writing_a_saved_value_is_an_error)
 END_TEST
 
 /* What an optimiser of the caller's own needs. */
-START_TEST(an_update_of_a_leaf)
+START_TEST(updates_of_leaves)
 {
-    tape_tensor x = param1(2), a = param1(3);
-    tape_update u;
-    tape_tensor y = tape_mul(x, a);
-    ck_assert(!tape_update_of(x, &u)); /* no gradient: nothing to do, and no write either */
+    tape_tensor x = param1(2), a = param1(3), both[2] = {x, a}, y = tape_mul(x, x);
+    tape_update u[2];
+    ck_assert_int_eq(tape_updates_of(both, 2, u), TAPE_OK);
+    ck_assert(!u[0].gradient && !u[1].gradient); /* nothing to do, and no write either */
     ck_assert_int_eq(tape_backward(y), TAPE_OK);
-    ck_assert(tape_update_of(x, &u));
-    ck_assert_ptr_eq(u.data, tape_data(x));
-    ck_assert_ptr_eq(u.gradient, tape_data(tape_gradient(x)));
-    ck_assert(u.numel == 1 && u.dtype == TAPE_F32);
-    *(float *)u.data -= *(const float *)u.gradient;
-    ck_assert_double_eq(tape_item(x), -1);
+    ck_assert_int_eq(tape_updates_of(both, 2, u), TAPE_OK);
+    ck_assert_ptr_eq(u[0].data, tape_data(x));
+    ck_assert_ptr_eq(u[0].gradient, tape_data(tape_gradient(x)));
+    ck_assert(u[0].numel == 1 && u[0].dtype == TAPE_F32 && !u[1].gradient);
+    *(float *)u[0].data -= *(const float *)u[0].gradient;
+    ck_assert_double_eq(tape_item(x), -2);
     ck_assert_int_eq(tape_backward(y), TAPE_ERROR_VERSION); /* the write was seen */
     FAILS(TAPE_ERROR_VERSION);
-    ck_assert(!tape_update_of(y, &u));
-    FAILS(TAPE_ERROR_HANDLE);
-    tape_free(x);
-    ck_assert(!tape_update_of(x, &u));
+    ck_assert_int_eq(tape_updates_of(&y, 1, u), TAPE_ERROR_HANDLE);
     FAILS(TAPE_ERROR_HANDLE);
     tape_free(a);
+    ck_assert_int_eq(tape_updates_of(both, 2, u), TAPE_ERROR_HANDLE);
+    FAILS(TAPE_ERROR_HANDLE);
+    tape_free(x);
+    tape_reset();
+}
+END_TEST
+
+START_TEST(many_leaves_at_once)
+{
+    tape_tensor x = param1(2), a = param1(3), both[2] = {x, a};
+    ck_assert(tape_are_valid(both, 2) && tape_are_valid(NULL, 0));
+    ck_assert_int_eq(tape_backward(tape_mul(x, a)), TAPE_OK);
+    ck_assert_int_eq(tape_zero_grads(both, 2), TAPE_OK);
+    ck_assert(tape_is_none(tape_gradient(x)) && tape_is_none(tape_gradient(a)));
+    ck_assert_int_eq(tape_backward(tape_mul(x, a)), TAPE_OK);
+    ck_assert_double_eq(tape_item(tape_gradient(x)), 3);
+    tape_free(a);
+    ck_assert(!tape_are_valid(both, 2) && tape_are_valid(both, 1));
+    ck_assert_int_eq(tape_zero_grads(both, 2), TAPE_ERROR_HANDLE);
+    FAILS(TAPE_ERROR_HANDLE);
+    ck_assert_double_eq(tape_item(tape_gradient(x)), 3); /* all or none */
+    tape_free(x);
     tape_reset();
 }
 END_TEST
@@ -230,7 +249,8 @@ int main(void)
     tcase_add_test(core, chain_of_one_element_ops);
     tcase_add_test(core, shared_and_repeated_inputs);
     tcase_add_test(core, writing_a_saved_value_is_an_error);
-    tcase_add_test(core, an_update_of_a_leaf);
+    tcase_add_test(core, updates_of_leaves);
+    tcase_add_test(core, many_leaves_at_once);
     tcase_add_test(core, many_leaves);
     tcase_add_test(core, marks);
     tcase_add_test(core, second_order_by_create_graph);

@@ -183,6 +183,8 @@ TAPE_API bool tape_is_leaf(tape_tensor x);
 
 /* True if the handle can be used on the current tape now. Never an error. */
 TAPE_API bool tape_is_valid(tape_tensor x);
+/* Whether all n are. */
+TAPE_API bool tape_are_valid(const tape_tensor *x, int64_t n);
 
 /* ---- data in and out --------------------------------------------------------------------------------------------- */
 
@@ -278,20 +280,24 @@ TAPE_API tape_status tape_backward_once(tape_tensor y);
  * Writing to it through tape_data_mut() is allowed. */
 TAPE_API tape_tensor tape_gradient(tape_tensor leaf);
 
-/* What a step of an optimiser wants of a leaf, found at once: the elements of the leaf, for writing, and of its
- * gradient, both row-major. */
+/* What a step of an optimiser wants of a leaf: the elements of the leaf, for writing, and of its gradient, both
+ * row-major. */
 typedef struct tape_update {
     void *data;
-    const void *gradient;
+    const void *gradient; /* NULL while absent */
     int64_t numel;
     tape_dtype dtype;
 } tape_update;
 
-/* False where the gradient is absent, and after an error. If true it bumps the version, as tape_data_mut() does. */
-TAPE_API bool tape_update_of(tape_tensor leaf, tape_update *update);
+/* That of n leaves at once. The versions of those with a gradient are bumped, as by tape_data_mut(). After an error
+ * (one of them is no live leaf) nothing is to be written. */
+TAPE_API tape_status tape_updates_of(const tape_tensor *leaves, int64_t n, tape_update *updates);
 
 /* Make the leaf's gradient absent. Touches no memory. */
 TAPE_API tape_status tape_zero_grad(tape_tensor leaf);
+
+/* The same for n leaves: for all of them, or after an error (one of them is no live leaf) for none. */
+TAPE_API tape_status tape_zero_grads(const tape_tensor *leaves, int64_t n);
 
 /* Freeze or thaw a leaf: whether ops recorded from now on pass gradients to it. An error for a leaf's gradient. */
 TAPE_API tape_status tape_set_requires_grad(tape_tensor leaf, bool on);
