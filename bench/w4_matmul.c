@@ -71,8 +71,7 @@ static void time_products(products *p)
     bench_report("w4_matmul", metric, 3 * flops / bench_min(&total) * 1e-9, "GFLOP/s");
 }
 
-/* As many as make results of 256 KiB: the peers write theirs to one place, and stay in a cache that tape would leave.
- */
+/* As many as make results of 256 KiB: the peers write theirs to one place, in a cache that tape would leave. */
 static int calls_of(int n)
 {
     return n <= 8 ? 1000 : n <= 256 ? (1 << 16) / (n * n) : 1;
