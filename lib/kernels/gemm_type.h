@@ -1,6 +1,6 @@
-/* Knows the tiles, the block loop and the packing of one dtype, T; gemm.c expands it for f32 and for f64. */
+/* Knows the tiles and their rows of one dtype, T; gemm.c expands it for f32 and for f64. */
 
-enum { FOR(size) = sizeof(FOR(elem)), FOR(pack_lanes) = PACK_BYTES / FOR(size) };
+enum { FOR(size) = sizeof(FOR(elem)) };
 
 static __attribute__((noinline)) void FOR(store_parts)(char *c, int64_t c_row, const FOR(vec) * x, int rows, int tail)
 {
@@ -136,81 +136,4 @@ static void FOR(columns)(const tape__gemm_block *g, struct tile *t, const char *
         b += wide * FOR(size);
         j += wide;
     }
-}
-
-/* Elements [first, last) of k, one by one. */
-static void FOR(pack_plain)(char *out, int64_t width, int64_t first, int64_t last, const char *in, int64_t in_i,
-                            int64_t in_k)
-{
-    for (int64_t p = first; p < last; p++)
-        for (int64_t i = 0; i < width; i++)
-            memcpy(out + (p * width + i) * FOR(size), in + i * in_i + p * in_k, FOR(size));
-}
-
-TAPE__INLINE void FOR(copy_rows)(char *out, int64_t k, const char *in, int64_t in_k, const int64_t row)
-{
-    const int64_t whole = row / PACK_BYTES * PACK_BYTES;
-    for (int64_t p = 0; p < k; p++) {
-        int64_t at = 0;
-        for (; at < whole; at += PACK_BYTES)
-            memcpy(out + at, in + at, PACK_BYTES);
-        if (PACK_BYTES > 16 && row & 16) {
-            memcpy(out + at, in + at, 16);
-            at += 16;
-        }
-        if (row & 8) {
-            memcpy(out + at, in + at, 8);
-            at += 8;
-        }
-        if (row & 4)
-            memcpy(out + at, in + at, 4);
-        out += row;
-        in += in_k;
-    }
-}
-
-/* Unit stride along the sliver: rows are copied; those of full slivers without asking how long they are. */
-static void FOR(pack_rows)(char *out, int64_t width, int64_t k, const char *in, int64_t in_k)
-{
-    enum { FULL_A = FULL_ROWS * FOR(size), FULL_B = 2 * (int)sizeof(FOR(vec)) };
-    const int64_t row = width * FOR(size);
-    if (row == FULL_B)
-        FOR(copy_rows)(out, k, in, in_k, FULL_B);
-    else if (row == FULL_A)
-        FOR(copy_rows)(out, k, in, in_k, FULL_A);
-    else
-        FOR(copy_rows)(out, k, in, in_k, row);
-}
-
-/* Unit stride along k: squares are transposed, the last columns first, because a vector may write beyond the end of its
-   row: into what is written later. So the last rows cannot go this way. */
-static void FOR(pack_columns)(char *out, int64_t width, int64_t k, const char *in, int64_t in_i)
-{
-    enum { LANES = FOR(pack_lanes) };
-    const int64_t row = width * FOR(size), last = (width - 1) / LANES * LANES, beyond = last + LANES - width;
-    const int64_t squares = (k - (beyond + width - 1) / width) / LANES;
-    for (int64_t i0 = last; i0 >= 0; i0 -= LANES) {
-        int64_t from[LANES];
-        char *to = out + i0 * FOR(size);
-        EACH (i, LANES)
-            from[i] = (i0 + i < width ? i0 + i : width - 1) * in_i;
-        for (int64_t s = 0; s < squares; s++) {
-            FOR(pack) y[LANES];
-            FOR(transpose)(in + s * PACK_BYTES, from, y);
-            EACH (i, LANES)
-                memcpy(to + i * row, &y[i], PACK_BYTES);
-            to += LANES * row;
-        }
-    }
-    FOR(pack_plain)(out, width, squares > 0 ? squares * LANES : 0, k, in, in_i, FOR(size));
-}
-
-static void FOR(pack_sliver)(char *out, int64_t width, int64_t k, const char *in, int64_t in_i, int64_t in_k)
-{
-    if (in_i == FOR(size))
-        FOR(pack_rows)(out, width, k, in, in_k);
-    else if (in_k == FOR(size))
-        FOR(pack_columns)(out, width, k, in, in_i);
-    else
-        FOR(pack_plain)(out, width, 0, k, in, in_i, in_k);
 }

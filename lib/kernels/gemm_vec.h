@@ -1,5 +1,6 @@
 /* Knows the vector operations that only the matrix product needs: the step of a sum, partial vectors, transposition.
-   Partial loads and stores touch `count` elements, 1 <= count < lanes, and nothing beyond. Included by gemm.c alone. */
+   Partial loads and stores touch `count` elements, 1 <= count < lanes, and nothing beyond. Included by gemm.c and
+   gemm_pack.c alone. */
 #ifndef TAPE__GEMM_VEC_H
 #define TAPE__GEMM_VEC_H
 
@@ -11,6 +12,13 @@
 #define EACH(i, n) for (int i = 0; i < (n); i++)
 #else
 #define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+#endif
+
+/* Rows of a full tile, and of a sliver of A. */
+#if defined(TAPE__ISA_SSE2)
+enum { FULL_ROWS = 4 };
+#else
+enum { FULL_ROWS = 6 };
 #endif
 
 /* a b + x, fused where this class of machines fuses. */

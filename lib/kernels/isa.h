@@ -30,4 +30,11 @@
 /* The symbol `name` of this instruction set: TAPE__ISA_SYM(tape__ewise) is tape__ewise_avx2. */
 #define TAPE__ISA_SYM(name) TAPE__PASTE(name, TAPE__ISA)
 
+/* Matrix products gain most by wider vectors; AVX-512 borrows the rest, to the same bits, unless all was asked for. */
+#if defined(TAPE__ISA_AVX512) && !defined(TAPE__AVX512_ALL)
+#define TAPE__BORROWED(name) TAPE__PASTE(name, avx2)
+#else
+#define TAPE__BORROWED(name) TAPE__ISA_SYM(name)
+#endif
+
 #endif

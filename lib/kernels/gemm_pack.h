@@ -1,0 +1,16 @@
+/* What gemm_pack.c has for the matrix products of its instruction set, and of those that borrow it. */
+#ifndef TAPE__KERNELS_GEMM_PACK_H
+#define TAPE__KERNELS_GEMM_PACK_H
+
+#include "gemm.h"
+#include "isa.h"
+
+/* A type's pack(), and its block where B's columns lie along k. */
+void TAPE__BORROWED(tape__gemm_pack_f32)(char *out, int64_t width, int64_t k, const char *in, int64_t in_i,
+                                         int64_t in_k);
+void TAPE__BORROWED(tape__gemm_pack_f64)(char *out, int64_t width, int64_t k, const char *in, int64_t in_i,
+                                         int64_t in_k);
+void TAPE__BORROWED(tape__gemm_dots_f32)(const tape__gemm_block *g);
+void TAPE__BORROWED(tape__gemm_dots_f64)(const tape__gemm_block *g);
+
+#endif
