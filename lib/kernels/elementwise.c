@@ -34,6 +34,19 @@ LANEWISE(f32)
 LANEWISE(f64)
 #undef LANEWISE
 
+/* The loop of all rows whose value is mostly a call: one vector of the result at a time. */
+#define EACH_VECTOR(T)                                                                                                 \
+    typedef vec_##T value_##T(const void *const *inputs, size_t i, const double *params);                              \
+    __attribute__((noinline)) static void each_##T(value_##T *value, size_t count, void *result,                       \
+                                                   const void *const *inputs, const double *params)                    \
+    {                                                                                                                  \
+        for (size_t i = 0; i < count; i += LANES_##T)                                                                  \
+            store_##T((elem_##T *)result + i, value(inputs, i, params));                                               \
+    }
+EACH_VECTOR(f32)
+EACH_VECTOR(f64)
+#undef EACH_VECTOR
+
 /* The terms of elementwise.def as vectors. */
 #define V(name) FOR(name)
 #define ZERO V(splat)(0)
@@ -157,10 +170,23 @@ LANEWISE(f64)
 #define EW2(name, value, d0, d1) VALUE(name, value) DERIVATIVE(name, 0, d0) DERIVATIVE(name, 1, d1)
 #define EW3(name, value, d0, d1, d2)                                                                                   \
     VALUE(name, value) DERIVATIVE(name, 0, d0) DERIVATIVE(name, 1, d1) DERIVATIVE(name, 2, d2)
-/* Most of these call a function for each vector: the loop around it may be small rather than fast. */
-#define ET1(name, value, d0) __attribute__((cold)) VALUE(name, value)
-#define ET2(name, value, d0, d1) __attribute__((cold)) VALUE(name, value)
-#define ET3(name, value, d0, d1, d2) __attribute__((cold)) VALUE(name, value)
+/* Rare rows: small rather than fast. */
+#define EL1(name, value, d0) __attribute__((cold)) VALUE(name, value)
+#define EL2(name, value, d0, d1) __attribute__((cold)) VALUE(name, value)
+#define CALLED(name, term)                                                                                             \
+    __attribute__((cold)) static V(vec) V(name##_called)(const void *const *inputs, size_t i, const double *params)    \
+    {                                                                                                                  \
+        (void)params;                                                                                                  \
+        return term;                                                                                                   \
+    }                                                                                                                  \
+    __attribute__((cold)) static void V(name##_value)(size_t count, void *result, const void *const *restrict inputs,  \
+                                                      const double *params)                                            \
+    {                                                                                                                  \
+        V(each)(V(name##_called), count, result, inputs, params);                                                      \
+    }
+#define ET1(name, value, d0) CALLED(name, value)
+#define ET2(name, value, d0, d1) CALLED(name, value)
+#define ET3(name, value, d0, d1, d2) CALLED(name, value)
 /* Rows that are composed have no kernels: any/ewise_compose.c runs them. */
 #define EC1(name, value, d0)
 #define EC2(name, value, d0, d1)
@@ -178,6 +204,8 @@ LANEWISE(f64)
 #undef EW1
 #undef EW2
 #undef EW3
+#undef EL1
+#undef EL2
 #undef ET1
 #undef ET2
 #undef ET3
