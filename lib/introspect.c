@@ -1,8 +1,6 @@
 /* The table of ops as the public sees it. Knows what a row says; runs no op. */
 #include "tape/table.h"
 
-#include <string.h>
-
 #include "ops/ops.h"
 
 enum { FIRST = TAPE__OP_OUTPUT + 1 };
@@ -10,7 +8,7 @@ enum { FIRST = TAPE__OP_OUTPUT + 1 };
 static bool is_internal(const tape__op *op)
 {
     return op->kind == TAPE__KIND_BINARY_INTERNAL || op->kind == TAPE__KIND_BINARY1_INTERNAL ||
-           op->kind == TAPE__KIND_TERNARY1_INTERNAL || strcmp(op->family, "engine") == 0;
+           op->kind == TAPE__KIND_TERNARY1_INTERNAL || op->family == TAPE__FAMILY_engine;
 }
 
 int tape_op_count(void)
@@ -27,7 +25,7 @@ tape_op_info tape_op_at(int i)
      * every derivative or none. */
     bool differentiable = !(op->flags & TAPE__NO_GRADIENT) && (op->vjp || op->kind == TAPE__KIND_COMPOSITE);
     return (tape_op_info){.name = op->name,
-                          .family = op->family,
+                          .family = tape__family_names[op->family],
                           .level = op->level,
                           .arity = tape__op_arity(op),
                           .internal = is_internal(op),

@@ -45,9 +45,9 @@ enum tape__op_flags {
 /* A row of the table, expanded. The names of the fields are the columns of ops.def. */
 typedef struct tape__op {
     const char *name;
-    const char *family;
+    uint8_t family; /* enum tape__family in ops/ops.h */
     uint8_t level;
-    uint8_t kind;  /* enum tape__op_kind in ops/ops.h */
+    uint8_t kind;  /* enum tape__op_kind */
     uint8_t arity; /* of an elementwise op; else 0, and the flags say it */
     uint16_t flags;
     int16_t ewise; /* the row of elementwise.def, or -1 */

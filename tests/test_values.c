@@ -205,7 +205,7 @@ END_TEST
    and their parts lose digits in proportion to the logarithm of what they raise to a power. */
 static void tame(const struct row *row, double *values, int n)
 {
-    const bool loss = strcmp(tape__ops[row->op].family, "loss") == 0;
+    const bool loss = tape__ops[row->op].family == TAPE__FAMILY_loss;
     const bool gamma = strstr(row->name, "igamma") || strstr(row->name, "gamma_density");
     for (int i = 0; i < n; i++) {
         double size = fabs(values[i]);
@@ -355,14 +355,14 @@ START_TEST(test_every_op_is_covered)
         const tape__op *row = &tape__ops[op];
         bool known = false;
         for (size_t k = 0; k < sizeof families / sizeof *families; k++)
-            known |= strcmp(families[k], row->family) == 0;
+            known |= strcmp(families[k], tape__family_names[row->family]) == 0;
         if (!sampled[op])
             complain("%s has no sample", row->name);
         int arity = tape_op_at(op - TAPE__OP_OUTPUT - 1).arity;
         if (arity != TAPE_ARITY_ANY && inputs[op] > arity)
             complain("%s: a sample passes %d tensors, its row says TAPE__TAKES(%d)", row->name, inputs[op], arity);
         if (!known || row->level < 1 || row->level > 3)
-            complain("%s: family %s, level %d", row->name, row->family, row->level);
+            complain("%s: family %s, level %d", row->name, tape__family_names[row->family], row->level);
     }
     settle();
 }

@@ -29,6 +29,33 @@ enum tape__op_kind {
     TAPE__KIND_COMPOSITE          /* a function of its own, written with other ops */
 };
 
+/* What an op can belong to. */
+#define TAPE__FAMILIES(X)                                                                                              \
+    X(unary)                                                                                                           \
+    X(activation)                                                                                                      \
+    X(binary)                                                                                                          \
+    X(ternary)                                                                                                         \
+    X(comparison)                                                                                                      \
+    X(reduction)                                                                                                       \
+    X(cumulative)                                                                                                      \
+    X(shape)                                                                                                           \
+    X(joining)                                                                                                         \
+    X(index)                                                                                                           \
+    X(linalg)                                                                                                          \
+    X(neural)                                                                                                          \
+    X(loss)                                                                                                            \
+    X(geometry)                                                                                                        \
+    X(random)                                                                                                          \
+    X(spectral)                                                                                                        \
+    X(control)                                                                                                         \
+    X(engine)
+
+#define TAPE__FAMILY(name) TAPE__FAMILY_##name,
+enum tape__family { TAPE__FAMILIES(TAPE__FAMILY) TAPE__FAMILY_COUNT };
+#undef TAPE__FAMILY
+
+extern const char *const tape__family_names[TAPE__FAMILY_COUNT];
+
 extern const tape__op tape__ops[TAPE__OP_COUNT];
 
 /* Declared here so that a missing or misnamed one is a compile or link error. */

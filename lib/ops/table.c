@@ -24,13 +24,17 @@
 #define COLUMNS_GENERAL(name) PLAIN, .forward = tape__##name##_forward, .vjp = tape__##name##_vjp
 #define COLUMNS_FUSED(name) COLUMNS_GENERAL(name), .fused = tape__##name##_fused
 
+#define FAMILY(name) #name,
+const char *const tape__family_names[TAPE__FAMILY_COUNT] = {TAPE__FAMILIES(FAMILY)};
+#undef FAMILY
+
 const tape__op tape__ops[TAPE__OP_COUNT] = {
     [TAPE__OP_NONE] = {.name = "constant", .ewise = -1},
     [TAPE__OP_LEAF] = {.name = "leaf", .ewise = -1},
     [TAPE__OP_OUTPUT] = {.name = "output", .ewise = -1},
 #define TAPE__ROW(row_kind, row_name, row_family, row_level, row_flags, low, high)                                     \
     [TAPE__OP_##row_name] = {.name = #row_name,                                                                        \
-                             .family = #row_family,                                                                    \
+                             .family = TAPE__FAMILY_##row_family,                                                      \
                              .level = row_level,                                                                       \
                              .kind = TAPE__KIND_##row_kind,                                                            \
                              .flags = (row_flags),                                                                     \
