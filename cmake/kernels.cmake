@@ -3,8 +3,12 @@
 file(GLOB TAPE_KERNEL_SOURCES CONFIGURE_DEPENDS lib/kernels/*.c)
 file(GLOB TAPE_PLAIN_SOURCES CONFIGURE_DEPENDS lib/*.c lib/ops/*.c lib/kernels/any/*.c)
 
+include(CheckCCompilerFlag)
+check_c_compiler_flag(-Oz TAPE_HAVE_OZ)
+set(smallest $<IF:$<BOOL:${TAPE_HAVE_OZ}>,-Oz,-Os>)
+
 # Never -Os with AVX: GCC then leaves out vzeroupper, and all code that follows runs slower.
-set(TAPE_FLAGS_sse2 $<$<CONFIG:Release>:-Os>)
+set(TAPE_FLAGS_sse2 $<$<CONFIG:Release>:${smallest}>)
 set(TAPE_FLAGS_avx2 -mavx2 -mfma $<$<CONFIG:Release>:-O2>)
 set(TAPE_FLAGS_neon $<$<CONFIG:Release>:-O2>)
 set(TAPE_FLAGS_avx512 -mavx512f -mavx512dq -mavx512vl -mavx512bw -mavx2 -mfma $<$<CONFIG:Release>:-O2>)
@@ -21,9 +25,9 @@ endif()
 
 # Release builds are small where that costs nothing: what runs once an op, or loops over elements, is compiled for speed,
 # the rest for size.
-file(GLOB fast CONFIGURE_DEPENDS lib/adjoint.c lib/api.c lib/arena.c lib/backward.c lib/base.c lib/leaf.c lib/optim.c
+file(GLOB fast CONFIGURE_DEPENDS lib/adjoint.c lib/arena.c lib/backward.c lib/base.c lib/leaf.c lib/optim.c
   lib/parallel.c lib/params.c lib/run.c lib/shape.c lib/sweep.c lib/tape.c lib/visit.c lib/ops/check.c
-  lib/ops/cross_entropy.c lib/ops/elementwise.c lib/ops/linalg.c lib/ops/linear.c lib/ops/norm.c lib/ops/product.c
+  lib/ops/cross_entropy.c lib/ops/elementwise.c lib/ops/linalg.c lib/ops/linear.c lib/ops/product.c
   lib/ops/reduce.c lib/ops/shape.c lib/ops/statistics.c lib/kernels/any/ewise_c*.c lib/kernels/any/ewise_few.c
   lib/kernels/any/ewise_run.c lib/kernels/any/ewise_uses.c lib/kernels/any/conv_s*.c lib/kernels/any/conv_weight.c
   lib/kernels/any/scan.c lib/kernels/any/walk.c)
@@ -33,12 +37,16 @@ file(GLOB vectorised CONFIGURE_DEPENDS lib/optim_update_f32.c lib/kernels/any/at
   lib/kernels/any/fft.c)
 set(small ${TAPE_PLAIN_SOURCES})
 list(REMOVE_ITEM small ${fast} ${vectorised})
+# Functions are inlined where they say so, are called once or shrink the code. GCC's choice among the others costs 9 KB and
+# no workload gains by it.
+set(alone $<$<C_COMPILER_ID:GNU>:-fno-inline-functions>)
 set(vectorise "$<$<C_COMPILER_ID:GNU>:-O2;-ftree-vectorize;-fvect-cost-model=cheap;-funswitch-loops>")
 set(baseline $<STREQUAL:$<TARGET_PROPERTY:NAME>,tape-kernels-sse2>)
-set_property(SOURCE lib/kernels/norm.c PROPERTY COMPILE_OPTIONS "$<$<AND:$<CONFIG:Release>,$<NOT:${baseline}>>:-O3>")
-set_property(SOURCE ${small} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-Os>")
-set_property(SOURCE ${fast} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2>")
-set_property(SOURCE ${vectorised} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:${vectorise}>")
+set_property(SOURCE lib/kernels/norm.c PROPERTY COMPILE_OPTIONS
+  "$<$<AND:$<CONFIG:Release>,$<NOT:${baseline}>>:-O3;${alone}>")
+set_property(SOURCE ${small} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:${smallest}>")
+set_property(SOURCE ${fast} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2;${alone}>")
+set_property(SOURCE ${vectorised} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:${vectorise};${alone}>")
 # GCC clears and copies structures with instructions that repeat, which take tens of cycles to start.
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND TAPE_ISAS MATCHES "sse2")
   set_property(SOURCE ${fast} ${vectorised} lib/ops/join.c lib/ops/slice.c APPEND PROPERTY COMPILE_OPTIONS
@@ -51,14 +59,10 @@ set_property(SOURCE lib/optim_update_f32.c APPEND PROPERTY COMPILE_OPTIONS
   "$<$<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>>:-fno-unswitch-loops;-fno-trapping-math>")
 # Padding pays in the loops of products alone; a tile's should begin on a line of the cache, or a processor that two
 # threads share cannot feed it.
-set_property(SOURCE lib/kernels/gemm.c PROPERTY COMPILE_OPTIONS
-  "$<$<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>,$<STREQUAL:$<TARGET_PROPERTY:NAME>,tape-kernels-avx2>>:-falign-loops=64>")
-set(padded lib/kernels/gemm.c lib/kernels/any/gemm_driver.c)
-set(close ${TAPE_KERNEL_SOURCES} ${TAPE_PLAIN_SOURCES})
-list(TRANSFORM padded PREPEND ${PROJECT_SOURCE_DIR}/)
-list(REMOVE_ITEM close ${padded})
-set_property(SOURCE ${close} APPEND PROPERTY COMPILE_OPTIONS
+set_property(SOURCE ${TAPE_KERNEL_SOURCES} ${TAPE_PLAIN_SOURCES} APPEND PROPERTY COMPILE_OPTIONS
   "$<$<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>>:-fno-align-functions;-fno-align-loops;-fno-align-jumps;-fno-align-labels>")
+set_property(SOURCE lib/kernels/gemm.c APPEND PROPERTY COMPILE_OPTIONS
+  "$<$<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>,$<STREQUAL:$<TARGET_PROPERTY:NAME>,tape-kernels-avx2>>:-falign-loops=64>")
 
 # Unwind tables would be a tenth of the library, and only tape_trace_nonfinite() reads them, to find who recorded an op.
 # It can follow frame pointers instead: of every function of the core that a record may lie below. Hot files do without,
