@@ -140,22 +140,39 @@ EACH_VECTOR(f64)
 #define x2 OPERAND(inputs[2])
 #define y OPERAND(output)
 
-#define VALUE(name, value)                                                                                             \
+/* Each vector of the arrays; or two at a time, since there are whole units, where counting costs more than the rest. */
+#define BY_VECTOR(...)                                                                                                 \
+    for (size_t i = 0; i < count; i += V(LANES)) {                                                                     \
+        __VA_ARGS__                                                                                                    \
+    }
+#ifdef TAPE__ISA_AVX2
+#define BY_PAIR(...)                                                                                                   \
+    for (size_t i = 0; i < count; i += V(LANES)) {                                                                     \
+        __VA_ARGS__                                                                                                    \
+        i += V(LANES);                                                                                                 \
+        __VA_ARGS__                                                                                                    \
+    }
+#else
+#define BY_PAIR BY_VECTOR
+#endif
+
+#define VALUE(name, each, value)                                                                                       \
     static void V(name##_value)(size_t count, void *result, const void *const *restrict inputs, const double *params)  \
     {                                                                                                                  \
         (void)params;                                                                                                  \
-        for (size_t i = 0; i < count; i += V(LANES))                                                                   \
-            V(store)((V(elem) *)result + i, value);                                                                    \
+        each(V(store)((V(elem) *)result + i, value);)                                                                  \
     }
-#define DERIVATIVE(name, k, d)                                                                                         \
+#define MULTIPLY(d)                                                                                                    \
+    {                                                                                                                  \
+        const V(vec) adjoint = OPERAND(adjoints), product = (d)*adjoint;                                               \
+        V(store)((V(elem) *)result + i, SEL(EQ(adjoint, ZERO), ZERO, product));                                        \
+    }
+#define DERIVATIVE(name, k, each, d)                                                                                   \
     static void V(name##_d##k)(size_t count, void *result, const void *adjoints, const void *const *restrict inputs,   \
                                const void *output, const double *params)                                               \
     {                                                                                                                  \
         (void)inputs, (void)output, (void)params;                                                                      \
-        for (size_t i = 0; i < count; i += V(LANES)) {                                                                 \
-            const V(vec) adjoint = OPERAND(adjoints), product = (d)*adjoint;                                           \
-            V(store)((V(elem) *)result + i, SEL(EQ(adjoint, ZERO), ZERO, product));                                    \
-        }                                                                                                              \
+        each(MULTIPLY(d))                                                                                              \
     }
 #define MASK(name, term)                                                                                               \
     static void V(name##_mask)(size_t count, unsigned char *result, const void *const *inputs)                         \
@@ -166,13 +183,17 @@ EACH_VECTOR(f64)
                 result[i + (size_t)k] = lanes[k] & 1;                                                                  \
         }                                                                                                              \
     }
-#define EW1(name, value, d0) VALUE(name, value) DERIVATIVE(name, 0, d0)
-#define EW2(name, value, d0, d1) VALUE(name, value) DERIVATIVE(name, 0, d0) DERIVATIVE(name, 1, d1)
+#define ROW2(name, each, value, d0, d1)                                                                                \
+    VALUE(name, each, value) DERIVATIVE(name, 0, each, d0) DERIVATIVE(name, 1, each, d1)
+#define EW1(name, value, d0) VALUE(name, BY_VECTOR, value) DERIVATIVE(name, 0, BY_VECTOR, d0)
+#define EW2(name, value, d0, d1) ROW2(name, BY_VECTOR, value, d0, d1)
+#define EU2(name, value, d0, d1) ROW2(name, BY_PAIR, value, d0, d1)
 #define EW3(name, value, d0, d1, d2)                                                                                   \
-    VALUE(name, value) DERIVATIVE(name, 0, d0) DERIVATIVE(name, 1, d1) DERIVATIVE(name, 2, d2)
+    ROW2(name, BY_VECTOR, value, d0, d1)                                                                               \
+    DERIVATIVE(name, 2, BY_VECTOR, d2)
 /* Rare rows: small rather than fast. */
-#define EL1(name, value, d0) __attribute__((cold)) VALUE(name, value)
-#define EL2(name, value, d0, d1) __attribute__((cold)) VALUE(name, value)
+#define EL1(name, value, d0) __attribute__((cold)) VALUE(name, BY_VECTOR, value)
+#define EL2(name, value, d0, d1) __attribute__((cold)) VALUE(name, BY_VECTOR, value)
 #define CALLED(name, term)                                                                                             \
     __attribute__((cold)) static V(vec) V(name##_called)(const void *const *inputs, size_t i, const double *params)    \
     {                                                                                                                  \
@@ -203,6 +224,7 @@ EACH_VECTOR(f64)
 
 #undef EW1
 #undef EW2
+#undef EU2
 #undef EW3
 #undef EL1
 #undef EL2
