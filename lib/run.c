@@ -147,7 +147,7 @@ static size_t round_up(size_t bytes)
 }
 
 /* One arena block: the struct, then slots, versions and attributes. */
-static tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_size, const void *custom)
+TAPE__INLINE tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_size, const void *custom)
 {
     size_t slots = round_up((size_t)n_in * sizeof(uint32_t));
     size_t bytes = round_up(sizeof(tape__extra)) + 2 * slots + (custom ? 2 : 1) * round_up(attr_size);
@@ -195,7 +195,7 @@ TAPE__INLINE void write_record(tape__call *call, int op, tape__extra *extra)
 }
 
 /* The record's inputs, where they are: their slots in the record, their nodes in the call. */
-static bool resolve_all(tape__call *call, tape__extra *extra, const tape_tensor *inputs)
+TAPE__INLINE bool resolve_all(tape__call *call, tape__extra *extra, const tape_tensor *inputs)
 {
     tape *t = call->t;
     for (int i = 0; i < call->n_in; i++) {
@@ -244,8 +244,9 @@ TAPE__INLINE void start_call(tape__call *call, tape *t, const tape__op *row, tap
 }
 
 /* Any op, perhaps timed or searched for NaN. */
-static tape_tensor run_row(tape *t, int op, const tape__op *row, const void *custom, const tape_tensor *inputs,
-                           int n_in, const void *attr, size_t attr_size)
+static __attribute__((cold)) tape_tensor run_row(tape *t, int op, const tape__op *row, const void *custom,
+                                                 const tape_tensor *inputs, int n_in, const void *attr,
+                                                 size_t attr_size)
 {
     if (n_in > UINT16_MAX) {
         tape__error(t, TAPE_ERROR_ARGUMENT, "takes at most %d tensors, got %d", UINT16_MAX, n_in);

@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "ewise_few.h"
 #include "ewise_run.h"
 
 enum {
@@ -428,28 +427,6 @@ static void run_flat(const tape__ewise_row *row, tape__ewise_value_fn *add, cons
     }
 }
 
-/* False where the loop is not one of a few rows. */
-static bool run_few(const tape__ewise_row *row, tape__ewise_value_fn *add, int rank, const int64_t *size, void *result,
-                    const void **x, const int64_t *const *stride)
-{
-    tape__few few;
-    if (!tape__few_plan(&few, rank, size, stride) || few.n * few.rows >= SERIAL ||
-        !tape__few_suits(&few, (int)real_size(row->dtype)))
-        return false;
-    if (few.rows > 0)
-        tape__few_run(&few, few.still, row, add, result, x);
-    return true;
-}
-
-static void dense_strides(int rank, const int64_t *size, int64_t *stride)
-{
-    int64_t step = 1;
-    for (int d = rank - 1; d >= 0; d--) {
-        stride[d] = step;
-        step *= size[d];
-    }
-}
-
 /* A unit or more, and too few for threads. */
 static bool is_brief(int64_t n, int dtype)
 {
@@ -505,20 +482,10 @@ void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__p
                        const int64_t *size, void *y, const void *const *x, const int64_t *const *x_stride,
                        const double *params)
 {
-    const int n = tape__ewise_inputs(ew);
-    const tape__ewise_row row = tape__ewise_row_of(kernels, params, ew, VALUE, dtype);
-    const void *operand[OPERANDS] = {NULL};
-    const int64_t *stride[OPERANDS] = {NULL};
-    for (int k = 0; k < n; k++) {
-        operand[k] = x[k];
-        stride[k] = x[k] ? x_stride[k] : NULL;
-    }
-    if (ew != TAPE__EW_where && run_few(&row, NULL, rank, size, y, operand, stride))
-        return;
     struct loop loop;
     start(&loop, rank, size, y, real_size(dtype));
-    loop.row = row;
-    add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
+    loop.row = tape__ewise_row_of(kernels, params, ew, VALUE, dtype);
+    add_inputs(&loop, tape__ewise_inputs(ew), rank, size, x, x_stride, ew == TAPE__EW_where);
     run(&loop, kernels, rank, size, p);
 }
 
@@ -527,27 +494,11 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
                             const int64_t *g_stride, const void *const *x, const int64_t *const *x_stride,
                             const void *y, const double *params)
 {
-    const int n = tape__ewise_inputs(ew);
-    const tape__ewise_row row = tape__ewise_row_of(kernels, params, ew, i, dtype);
-    tape__ewise_value_fn *add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
-    const void *operand[OPERANDS] = {[OUTPUT] = y, [ADJOINT] = g};
-    const int64_t *stride[OPERANDS] = {[ADJOINT] = g_stride};
-    int64_t dense[TAPE_MAX_RANK];
-    for (int k = 0; k < n; k++) {
-        operand[k] = x[k];
-        stride[k] = x[k] ? x_stride[k] : NULL;
-    }
-    if (y) {
-        dense_strides(rank, size, dense);
-        stride[OUTPUT] = dense;
-    }
-    if (ew != TAPE__EW_where && run_few(&row, add, rank, size, gx, operand, stride))
-        return;
     struct loop loop;
     start(&loop, rank, size, gx, real_size(dtype));
-    loop.row = row;
-    loop.add = add;
-    add_inputs(&loop, n, rank, size, x, x_stride, ew == TAPE__EW_where);
+    loop.row = tape__ewise_row_of(kernels, params, ew, i, dtype);
+    loop.add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
+    add_inputs(&loop, tape__ewise_inputs(ew), rank, size, x, x_stride, ew == TAPE__EW_where);
     if (y) {
         loop.operand[OUTPUT].data = y;
         loop.operand[OUTPUT].item = loop.item;

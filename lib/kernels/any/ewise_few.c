@@ -69,44 +69,6 @@ bool tape__few_plan(tape__few *f, int rank, const int64_t *size, const int64_t *
 
 /* ---- loops ------------------------------------------------------------------------------------------------------- */
 
-/* From a row to the next, of the inputs or of every operand. */
-TAPE__INLINE void go_on(const tape__few *f, int item, bool inputs, const void **x)
-{
-#define GO_ON(k) x[k] = tape__beyond(x[k], f->step[k] * item)
-    GO_ON(0);
-    GO_ON(1);
-    GO_ON(2);
-    if (!inputs) {
-        GO_ON(TAPE__RUN_OUTPUT);
-        GO_ON(TAPE__RUN_ADJOINT);
-    }
-#undef GO_ON
-}
-
-void tape__few_values(const tape__few *f, tape__ewise_value_fn *kernel, const double *params, int item, void *result,
-                      const void **x)
-{
-    char *to = result;
-    for (int64_t left = f->rows;; to += f->n * item) {
-        tape__ewise_run_value(kernel, f->n, item, to, x, params);
-        if (--left == 0)
-            return;
-        go_on(f, item, true, x);
-    }
-}
-
-void tape__few_derivatives(const tape__few *f, tape__ewise_derivative_fn *kernel, const double *params, int item,
-                           void *result, const void **x)
-{
-    char *to = result;
-    for (int64_t left = f->rows;; to += f->n * item) {
-        tape__ewise_run_derivative(kernel, f->n, item, to, x, params);
-        if (--left == 0)
-            return;
-        go_on(f, item, false, x);
-    }
-}
-
 /* Rows that are made in one go, and added. */
 static void add_derivatives(const tape__few *f, const tape__ewise_row *row, tape__ewise_value_fn *add, int item,
                             char *result, const void **x)
@@ -117,7 +79,7 @@ static void add_derivatives(const tape__few *f, const tape__ewise_row *row, tape
         tape__ewise_run_value(add, f->n, item, result, (const void *const[]){result, term, NULL}, NULL);
         if (--left == 0)
             return;
-        go_on(f, item, false, x);
+        tape__few_go_on(f, item, false, x);
     }
 }
 
@@ -125,7 +87,7 @@ static void run_any(const tape__few *f, const tape__ewise_run *run, char *result
 {
     for (int64_t left = f->rows; left > 0; left--, result += f->n * run->item) {
         tape__ewise_run_on(run, f->n, result, x);
-        go_on(f, run->item, false, x);
+        tape__few_go_on(f, run->item, false, x);
     }
 }
 
@@ -134,11 +96,7 @@ void tape__few_run(const tape__few *f, unsigned still, const tape__ewise_row *ro
 {
     const int item = row->dtype == TAPE_F32 ? (int)sizeof(float) : (int)sizeof(double);
     const bool plain = !still && f->n * item >= TAPE__UNIT_BYTES;
-    if (TAPE__LIKELY(plain && row->value && !add))
-        tape__few_values(f, row->value, row->params, item, result, x);
-    else if (TAPE__LIKELY(plain && row->derivative && !add))
-        tape__few_derivatives(f, row->derivative, row->params, item, result, x);
-    else if (plain && row->derivative && f->n * item <= TAPE__EWISE_SHORT)
+    if (plain && add && row->derivative && f->n * item <= TAPE__EWISE_SHORT)
         add_derivatives(f, row, add, item, result, x);
     else
         run_any(f, &(tape__ewise_run){*row, add, item, still}, result, x);

@@ -27,10 +27,43 @@ TAPE__INLINE bool tape__few_suits(const tape__few *f, int item)
 void tape__few_run(const tape__few *f, unsigned still, const tape__ewise_row *row, tape__ewise_value_fn *add,
                    void *result, const void **x);
 
-/* The same for rows of a unit or more, without a still operand, and a kernel that stores. */
-void tape__few_values(const tape__few *f, tape__ewise_value_fn *kernel, const double *params, int item, void *result,
-                      const void **x);
-void tape__few_derivatives(const tape__few *f, tape__ewise_derivative_fn *kernel, const double *params, int item,
-                           void *result, const void **x);
+/* From a row to the next, of the inputs or of every operand. */
+TAPE__INLINE void tape__few_go_on(const tape__few *f, int item, bool inputs, const void **x)
+{
+#define GO_ON(k) x[k] = tape__beyond(x[k], f->step[k] * item)
+    GO_ON(0);
+    GO_ON(1);
+    GO_ON(2);
+    if (!inputs) {
+        GO_ON(TAPE__RUN_OUTPUT);
+        GO_ON(TAPE__RUN_ADJOINT);
+    }
+#undef GO_ON
+}
+
+/* The loop for rows of a unit or more, without a still operand, and a kernel that stores. */
+TAPE__INLINE void tape__few_values(const tape__few *f, tape__ewise_value_fn *kernel, const double *params, int item,
+                                   void *result, const void **x)
+{
+    char *to = result;
+    for (int64_t left = f->rows;; to += f->n * item) {
+        tape__ewise_run_value(kernel, f->n, item, to, x, params);
+        if (--left == 0)
+            return;
+        tape__few_go_on(f, item, true, x);
+    }
+}
+
+TAPE__INLINE void tape__few_derivatives(const tape__few *f, tape__ewise_derivative_fn *kernel, const double *params,
+                                        int item, void *result, const void **x)
+{
+    char *to = result;
+    for (int64_t left = f->rows;; to += f->n * item) {
+        tape__ewise_run_derivative(kernel, f->n, item, to, x, params);
+        if (--left == 0)
+            return;
+        tape__few_go_on(f, item, false, x);
+    }
+}
 
 #endif
