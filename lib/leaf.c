@@ -246,7 +246,7 @@ void tape__leaf_lock_gradient(tape__leaf *leaf)
     }
 }
 
-void tape__leaves_shutdown(void)
+TAPE__NOINLINE void tape__leaves_shutdown(void)
 {
     pthread_mutex_lock(&registry_lock);
     for (uint32_t slot = 0; slot < leaf_count; slot++) {

@@ -125,7 +125,8 @@ tape_optim *tape_optim_sgd(tape_params *set, const tape_sgd_options *options)
     return make(set, TAPE__SGD, &n);
 }
 
-static tape_optim *make_adam(tape_params *set, enum tape__optim_kind kind, const tape_adam_options *options)
+static __attribute__((cold)) tape_optim *make_adam(tape_params *set, enum tape__optim_kind kind,
+                                                   const tape_adam_options *options)
 {
     static const tape_adam_options defaults;
     const tape_adam_options *from = options ? options : &defaults;
@@ -150,7 +151,7 @@ tape_optim *tape_optim_adamw(tape_params *set, const tape_adam_options *options)
     return make_adam(set, TAPE__ADAMW, options);
 }
 
-tape_optim *tape_optim_rmsprop(tape_params *set, const tape_rmsprop_options *options)
+__attribute__((cold)) tape_optim *tape_optim_rmsprop(tape_params *set, const tape_rmsprop_options *options)
 {
     static const tape_rmsprop_options defaults;
     const tape_rmsprop_options *from = options ? options : &defaults;
@@ -164,7 +165,7 @@ tape_optim *tape_optim_rmsprop(tape_params *set, const tape_rmsprop_options *opt
     return make(set, TAPE__RMSPROP, &n);
 }
 
-tape_optim *tape_optim_adagrad(tape_params *set, const tape_adagrad_options *options)
+__attribute__((cold)) tape_optim *tape_optim_adagrad(tape_params *set, const tape_adagrad_options *options)
 {
     static const tape_adagrad_options defaults;
     const tape_adagrad_options *from = options ? options : &defaults;
@@ -178,7 +179,7 @@ tape_optim *tape_optim_adagrad(tape_params *set, const tape_adagrad_options *opt
     return make(set, TAPE__ADAGRAD, &n);
 }
 
-tape_optim *tape_optim_named(const char *name, tape_params *set, double lr)
+__attribute__((cold)) tape_optim *tape_optim_named(const char *name, tape_params *set, double lr)
 {
     if (tape_last_status() != TAPE_OK)
         return NULL;

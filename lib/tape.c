@@ -63,7 +63,7 @@ tape *tape_create_sized(const tape_config *config, size_t config_size)
     return t;
 }
 
-void tape_destroy(tape *t)
+TAPE__NOINLINE void tape_destroy(tape *t)
 {
     if (!t)
         return;

@@ -260,7 +260,7 @@ TAPE__INLINE enum outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot
 }
 
 /* The long way: by handles. */
-static __attribute__((noinline)) bool visit_by_handles(tape__sweep *s, tape__node *y, uint32_t slot)
+static TAPE__NOINLINE bool visit_by_handles(tape__sweep *s, tape__node *y, uint32_t slot)
 {
     tape *t = s->t;
     const uint32_t *saved;

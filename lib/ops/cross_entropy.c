@@ -264,7 +264,7 @@ static void write_backward(const tape *t, const struct batch *b, const void *g, 
 }
 
 /* Inputs: the cotangent, x, target and perhaps weight. */
-bool tape__cross_entropy_backward_forward(tape__call *call)
+TAPE__NOINLINE bool tape__cross_entropy_backward_forward(tape__call *call)
 {
     struct batch b;
     if (!read_batch(call->t, call->in + 1, call->n_in - 1, call->attr, &b))
@@ -320,7 +320,7 @@ static tape_tensor against_x(const tape__vjp *v, tape_tensor g, tape_tensor x)
 }
 
 /* y = g (p s - q), s = sum(q) along the classes, p = softmax(x); q is constant. */
-void tape__cross_entropy_backward_vjp(tape__vjp *v)
+TAPE__NOINLINE void tape__cross_entropy_backward_vjp(tape__vjp *v)
 {
     const tape__class_attr *attr = v->attr;
     tape_tensor g = v->x[0], x = v->x[1], u = v->gy[0];

@@ -119,7 +119,7 @@ static tape_tensor as_matrix(tape_tensor x, bool row)
                            : tape_reshape(x, TAPE_SHAPE(shape.size[0], 1));
 }
 
-void tape__matmul_vjp(tape__vjp *v)
+TAPE__NOINLINE void tape__matmul_vjp(tape__vjp *v)
 {
     tape_shape a_shape = tape_shape_of(v->x[0]), b_shape = tape_shape_of(v->x[1]), g_shape = tape_shape_of(v->gy[0]);
     tape_tensor a = as_matrix(v->x[0], true), b = as_matrix(v->x[1], false), g = v->gy[0];

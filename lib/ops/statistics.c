@@ -25,7 +25,7 @@ static void axes_last(unsigned mask, int rank, int order[TAPE_MAX_RANK], int inv
             }
 }
 
-void tape__prod_vjp(tape__vjp *v)
+TAPE__NOINLINE void tape__prod_vjp(tape__vjp *v)
 {
     const tape__reduce_attr *attr = v->attr;
     tape_shape shape = tape_shape_of(v->x[0]);
@@ -61,7 +61,7 @@ tape_tensor tape_prod(tape_tensor x, tape_axes axes, bool keep_dims)
 OTHERS(float)
 OTHERS(double)
 
-bool tape__prod_others_forward(tape__call *call)
+TAPE__NOINLINE bool tape__prod_others_forward(tape__call *call)
 {
     const tape__node *x = call->in[0];
     const tape__layout *layout = x->layout;
@@ -86,7 +86,7 @@ bool tape__prod_others_forward(tape__call *call)
  * d y[i] / d x[k] is the product of all but i and k: row i of the matrix that repeats x with 1 on its diagonal, without
  * its k-th; and 0 for i = k.
  */
-void tape__prod_others_vjp(tape__vjp *v)
+TAPE__NOINLINE void tape__prod_others_vjp(tape__vjp *v)
 {
     tape_tensor x = v->x[0];
     tape_dtype dtype = tape_dtype_of(x);
@@ -127,7 +127,7 @@ bool tape__var_forward(tape__call *call)
     return tape__reduce_forward(call, TAPE__VARIANCE) != NULL;
 }
 
-void tape__var_vjp(tape__vjp *v)
+TAPE__NOINLINE void tape__var_vjp(tape__vjp *v)
 {
     v->gx[0] = tape_mul(scaled_deviation(v), tape_mul_scalar(tape__reduce_keep(v, v->gy[0]), 2));
 }
@@ -145,7 +145,7 @@ bool tape__std_forward(tape__call *call)
     return y != NULL;
 }
 
-void tape__std_vjp(tape__vjp *v)
+TAPE__NOINLINE void tape__std_vjp(tape__vjp *v)
 {
     tape_tensor slope = tape__quotient_or_zero(tape__reduce_keep(v, v->gy[0]), tape__reduce_keep(v, v->y[0]));
     v->gx[0] = tape_mul(scaled_deviation(v), slope);
@@ -172,7 +172,7 @@ bool tape__norm_forward(tape__call *call)
     return y != NULL;
 }
 
-void tape__norm_vjp(tape__vjp *v)
+TAPE__NOINLINE void tape__norm_vjp(tape__vjp *v)
 {
     const tape__reduce_attr *attr = v->attr;
     tape_tensor x = v->x[0], g = tape__reduce_keep(v, v->gy[0]), y = tape__reduce_keep(v, v->y[0]);

@@ -220,7 +220,8 @@ static void backward_body(void *arg, int64_t task)
     }
 }
 
-static struct job make_job(const struct tape__kernels *kernels, const tape__attention *a, bool backward, bool threads)
+static TAPE__NOINLINE struct job make_job(const struct tape__kernels *kernels, const tape__attention *a, bool backward,
+                                          bool threads)
 {
     struct job job = {.kernels = kernels, .a = a, .item = a->dtype == TAPE_F32 ? 4 : 8};
     const int64_t limit = INT64_C(1) << 15;

@@ -213,8 +213,9 @@ static void make_matrix(const tape__window_place *p, const tape__lattice *l, con
     }
 }
 
-const char *tape__window_make(const tape__window_place *p, const tape__lattice *l, const tape__window_block *b,
-                              const char *source, int64_t first, int64_t rows, char *buffer)
+TAPE__NOINLINE const char *tape__window_make(const tape__window_place *p, const tape__lattice *l,
+                                             const tape__window_block *b, const char *source, int64_t first,
+                                             int64_t rows, char *buffer)
 {
     if (p->kind == TAPE__IN_MATRIX) {
         make_matrix(p, l, b, source, first, rows, buffer);

@@ -28,7 +28,7 @@ bool tape__conv_spreads(const tape__conv *c)
     return 4 * in * k > 5 * out * (k + ADDITION);
 }
 
-static struct spread make_plan(const tape__gemm_kernels *kernels, const tape__conv *c, bool threads)
+static TAPE__NOINLINE struct spread make_plan(const tape__gemm_kernels *kernels, const tape__conv *c, bool threads)
 {
     struct spread s = {.p = tape__conv_new_plan(kernels, c), .taps = tape__volume(c->kernel), .parts = 1};
     tape__conv_plan *p = &s.p;

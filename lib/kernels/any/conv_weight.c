@@ -30,7 +30,7 @@ static int64_t choose_rows(const tape__conv_plan *p)
     return tape__ceil_div(run, tape__ceil_div(run, rows));
 }
 
-static struct weight_plan make_plan(const tape__gemm_kernels *kernels, const tape__conv *c, bool threads)
+static TAPE__NOINLINE struct weight_plan make_plan(const tape__gemm_kernels *kernels, const tape__conv *c, bool threads)
 {
     struct weight_plan w = {.p = tape__conv_new_plan(kernels, c)};
     tape__conv_plan *p = &w.p;

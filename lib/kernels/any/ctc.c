@@ -2,6 +2,8 @@
    "Connectionist temporal classification", ICML 2006. Knows one sequence. */
 #include "ctc.h"
 
+#include <math.h>
+
 #include "scalar_math.h"
 
 static double at(const tape__ctc *x, int64_t t, int64_t class)
@@ -19,7 +21,8 @@ static double log_sum(double a, double b, double c)
         return NAN;
     if (isinf(most))
         return most;
-    return most + scalar_log(scalar_exp(a - most) + scalar_exp(b - most) + scalar_exp(c - most));
+    return most +
+           tape__scalar_log(tape__scalar_exp(a - most) + tape__scalar_exp(b - most) + tape__scalar_exp(c - most));
 }
 
 double tape__ctc_loss(const tape__ctc *x, double *alpha)
@@ -57,7 +60,7 @@ static void go_back(const tape__ctc *x, const double *after, double *beta)
 static void store_step(const tape__ctc *x, int64_t t, const double *share, double scale, void *g)
 {
     for (int64_t c = 0; c < x->classes; c++) {
-        double value = scale == 0 ? 0 : scale * (scalar_exp(at(x, t, c)) - share[c]);
+        double value = scale == 0 ? 0 : scale * (tape__scalar_exp(at(x, t, c)) - share[c]);
         if (x->dtype == TAPE_F32)
             ((float *)g)[t * x->step + c] = (float)value;
         else
@@ -75,7 +78,7 @@ void tape__ctc_gradient(const tape__ctc *x, const double *alpha, double loss, do
         for (int64_t c = 0; c < x->classes; c++)
             share[c] = 0;
         for (int64_t i = 0; i < n; i++)
-            share[x->label[i]] += scalar_exp(alpha[t * n + i] + beta[i] + loss);
+            share[x->label[i]] += tape__scalar_exp(alpha[t * n + i] + beta[i] + loss);
         store_step(x, t, share, scale, g);
         for (int64_t i = 0; i < n; i++)
             after[i] = beta[i] + at(x, t, x->label[i]);

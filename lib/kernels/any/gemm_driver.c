@@ -184,7 +184,7 @@ static void choose_tiles(struct plan *p)
     p->starts = p->g.bias;
 }
 
-static struct plan make_plan(const tape__gemm_kernels *kernels, const tape__gemm *g, bool threads)
+static TAPE__NOINLINE struct plan make_plan(const tape__gemm_kernels *kernels, const tape__gemm *g, bool threads)
 {
     struct plan p = {.g = *g, .type = &kernels->type[g->dtype], .size = g->dtype == TAPE_F32 ? 4 : 8};
     assert(g->dtype == TAPE_F32 || g->dtype == TAPE_F64);
@@ -393,7 +393,7 @@ static void run_rows(struct step *s, const char *a, const char *b, char *c, cons
 }
 
 /* A tile. */
-static void blas_body(void *arg, int64_t task)
+static TAPE__NOINLINE void blas_body(void *arg, int64_t task)
 {
     const struct step *s = arg;
     const struct plan *p = s->p;
@@ -543,7 +543,7 @@ size_t tape__gemm_prepared(const tape__gemm *g)
     return plain ? (size_t)(g->n * g->k) * (g->dtype == TAPE_F32 ? 4 : 8) : 0;
 }
 
-void tape__gemm_prepare(const tape__gemm_kernels *kernels, const tape__gemm *g, void *packed)
+TAPE__NOINLINE void tape__gemm_prepare(const tape__gemm_kernels *kernels, const tape__gemm *g, void *packed)
 {
     tape__gemm ready = *g;
     ready.b_ready = true;

@@ -5,6 +5,7 @@
 #include "special.h"
 
 #include <float.h>
+#include <math.h>
 #include <stdbool.h>
 
 #include "scalar_math.h"
@@ -83,7 +84,7 @@ SMALL static taylor power_over_gamma(int n, double a, double x)
     double factorial = 1;
     for (int i = 0; i < n - 1; i++) {
         factorial *= i > 0 ? i : 1;
-        derivative.c[i] = (i == 0 ? scalar_log(x) : 0) - tape__special_polygamma(i, a) / factorial;
+        derivative.c[i] = (i == 0 ? tape__scalar_log(x) : 0) - tape__special_polygamma(i, a) / factorial;
     }
     return exponential(n, &derivative);
 }
@@ -102,7 +103,7 @@ static double distance(double a, double x)
 {
     double d = (x - a) / a;
     if (!(fabs(d) < 0.5))
-        return d - scalar_log(x / a);
+        return d - tape__scalar_log(x / a);
     double s = d / (2 + d), z = s * s, sum = 0;
     for (int i = 39; i >= 3; i -= 2)
         sum = sum * z + 1. / i;
@@ -123,8 +124,8 @@ static bool has_no_density(double a, double x)
 static double weight(double a, double x)
 {
     if (a < 10)
-        return scalar_exp(a * scalar_log(x) - x - tape__special_lgamma(a + 1));
-    return scalar_exp(-a * distance(a, x) - tape__special_stirling(a)) / sqrt(two_pi * a);
+        return tape__scalar_exp(a * tape__scalar_log(x) - x - tape__special_lgamma(a + 1));
+    return tape__scalar_exp(-a * distance(a, x) - tape__special_stirling(a)) / sqrt(two_pi * a);
 }
 
 double tape__special_gamma_density(double a, double x)
@@ -136,7 +137,7 @@ double tape__special_gamma_density(double a, double x)
     if (x == 0)
         return a < 1 ? INFINITY : a == 1;
     if (a < 10)
-        return a * scalar_exp((a - 1) * scalar_log(x) - x - tape__special_lgamma(a + 1));
+        return a * tape__scalar_exp((a - 1) * tape__scalar_log(x) - x - tape__special_lgamma(a + 1));
     double w = weight(a, x);
     return w == 0 ? 0 : w * (a / x);
 }
@@ -200,13 +201,13 @@ static taylor fraction(int n, double a, double x)
  */
 static double upper_series(double a, double x)
 {
-    double log_w = a * scalar_log(x) - tape__special_lgamma(a + 1), w = scalar_exp(log_w);
+    double log_w = a * tape__scalar_log(x) - tape__special_lgamma(a + 1), w = tape__scalar_exp(log_w);
     double sum = 0, power = 1;
     for (int i = 1; fabs(power) > DBL_EPSILON / 8 * fabs(sum); i++) {
         power *= -x / i;
         sum += power / (a + i);
     }
-    double rise = w == 1 ? log_w : (w - 1) * (log_w / scalar_log(w)); /* w - 1 */
+    double rise = w == 1 ? log_w : (w - 1) * (log_w / tape__scalar_log(w)); /* w - 1 */
     return -rise - w * a * sum;
 }
 
@@ -290,9 +291,9 @@ static taylor correction(int n, double a, const taylor *d)
 static double central(double a, double x, bool upper)
 {
     taylor d = deviation(1, a, x), eta = COMPOSED(1, eta_over_d, &d);
-    double z = d.c[0] * eta.c[0] * sqrt(a), rest = weight(a, x) * a * scalar_exp(tape__special_stirling(a));
+    double z = d.c[0] * eta.c[0] * sqrt(a), rest = weight(a, x) * a * tape__scalar_exp(tape__special_stirling(a));
     rest *= correction(1, a, &d).c[0];
-    return upper ? scalar_ndtr(-z) + rest : scalar_ndtr(z) - rest;
+    return upper ? tape__scalar_ndtr(-z) + rest : tape__scalar_ndtr(z) - rest;
 }
 
 /* The k-th derivative of P for a over D. The first is M (eta' + eta / 2a - (S / a)' - m S / a), m = M' / M =
@@ -311,7 +312,7 @@ static double central_ratio(int k, double a, double x)
     for (int i = 0; i < k; i++)
         inner.c[i] = (i + 1) * (eta.c[i + 1] - s.c[i + 1]) + eta_half.c[i] - ms.c[i];
     taylor y = product(k, &grown, &inner);
-    return factorial_times(k - 1, y.c[k - 1]) * x * scalar_exp(tape__special_stirling(a));
+    return factorial_times(k - 1, y.c[k - 1]) * x * tape__scalar_exp(tape__special_stirling(a));
 }
 
 /* ---- the functions ----------------------------------------------------------------------------------------------- */
@@ -382,12 +383,12 @@ double tape__special_igamma_ratio(double order, double a, double x)
    chi-square", 1931; for small a the bounds P <= x^a / gamma(a + 1) and Q <= e^-x. */
 static double first_guess(double a, double u, double v)
 {
-    double low = (scalar_log(u) + tape__special_lgamma(a + 1)) / a;
+    double low = (tape__scalar_log(u) + tape__special_lgamma(a + 1)) / a;
     if (a < 1)
-        return u < v ? low : scalar_log(-scalar_log(v));
+        return u < v ? low : tape__scalar_log(-tape__scalar_log(v));
     double z = 1.41421356237309505 * (u < v ? tape__special_erfinv(2 * u - 1) : -tape__special_erfinv(2 * v - 1));
     double root = 1 - 1 / (9 * a) + z / (3 * sqrt(a));
-    return root > 0.1 ? scalar_log(a) + 3 * scalar_log(root) : low;
+    return root > 0.1 ? tape__scalar_log(a) + 3 * tape__scalar_log(root) : low;
 }
 
 /* Newton's method on the logarithm of the smaller one of P and Q as a function of log x, which is concave: after the
@@ -398,10 +399,10 @@ double tape__special_gamma_quantile(double a, double u, double v)
         return isinf(a) || a == 0 ? a : NAN;
     double t = first_guess(a, u, v), step = 1;
     for (int i = 0; i < 100 && fabs(step) > 1e-9 && t > -745; i++) {
-        double x = scalar_exp(t), f = u < v ? tape__special_igamma(a, x) : tape__special_igammac(a, x);
+        double x = tape__scalar_exp(t), f = u < v ? tape__special_igamma(a, x) : tape__special_igammac(a, x);
         double slope = x * tape__special_gamma_density(a, x) / f;
-        step = u < v ? scalar_log(u / f) / slope : scalar_log(f / v) / slope;
+        step = u < v ? tape__scalar_log(u / f) / slope : tape__scalar_log(f / v) / slope;
         t += step;
     }
-    return scalar_exp(t);
+    return tape__scalar_exp(t);
 }

@@ -3,6 +3,7 @@
 #include "special.h"
 
 #include <float.h>
+#include <math.h>
 
 #include "scalar_math.h"
 
@@ -50,7 +51,7 @@ double tape__special_erfinv(double x)
 {
     if (!(fabs(x) < 1))
         return fabs(x) == 1 ? copysign(INFINITY, x) : NAN;
-    double w = -scalar_log((1 - x) * (1 + x));
+    double w = -tape__scalar_log((1 - x) * (1 + x));
     if (w < 5.5)
         return x * POLYNOMIAL(w - 2.75, erfinv_centre);
     double s = sqrt(w);
@@ -106,7 +107,7 @@ static double lgamma_moved(double x)
     for (; t > 0.5; t -= 1)
         factor *= t + 0.5;
     double y = (t + 0.5) * (t - 0.5) * POLYNOMIAL(t, lgamma_centre);
-    return x < 1 ? y - scalar_log(fabs(divisor)) : factor > 1 ? y + scalar_log(factor) : y;
+    return x < 1 ? y - tape__scalar_log(fabs(divisor)) : factor > 1 ? y + tape__scalar_log(factor) : y;
 }
 
 /* The distance to the nearest whole number. */
@@ -120,10 +121,10 @@ double tape__special_lgamma(double x)
     if (isinf(x) || (x <= 0 && x == rint(x)))
         return INFINITY;
     if (x < -0.5) /* gamma(x) gamma(1 - x) = pi / sin(pi x) */
-        return scalar_log(pi / fabs(scalar_sin(pi * to_whole(x)))) - tape__special_lgamma(1 - x);
+        return tape__scalar_log(pi / fabs(tape__scalar_sin(pi * to_whole(x)))) - tape__special_lgamma(1 - x);
     if (!(x >= large))
         return lgamma_moved(x);
-    return (x - 0.5) * (scalar_log(x) - 1) + (0.418938533204672742 + tape__special_stirling(x));
+    return (x - 0.5) * (tape__scalar_log(x) - 1) + (0.418938533204672742 + tape__special_stirling(x));
 }
 
 /* x > -1/2 and below `large`. */
@@ -145,14 +146,14 @@ double tape__special_digamma(double x)
         return NAN;
     if (x < -0.5) {
         double angle = pi * to_whole(x);
-        return tape__special_digamma(1 - x) - pi * scalar_cos(angle) / scalar_sin(angle);
+        return tape__special_digamma(1 - x) - pi * tape__scalar_cos(angle) / tape__scalar_sin(angle);
     }
     if (!(x >= large))
         return digamma_moved(x);
     double z = 1 / (x * x), sum = 0;
     for (int j = BERNOULLIS; j >= 1; j--)
         sum = sum * z + bernoulli[j - 1] / (2 * j);
-    return scalar_log(x) - 0.5 / x - sum * z;
+    return tape__scalar_log(x) - 0.5 / x - sum * z;
 }
 
 /* n! / a^(n + 1), which neither overflows nor underflows on the way while n is moderate. */
@@ -225,7 +226,7 @@ static double bessel_large(double n, double x)
     double term = 1, sum = 1;
     for (double k = 1; fabs(term) > DBL_EPSILON / 8 && k < 2 * x; k++)
         sum += term *= ((2 * k - 1) * (2 * k - 1) - 4 * n * n) / (8 * k * x);
-    double e = scalar_exp(x / 2);
+    double e = tape__scalar_exp(x / 2);
     return e * (sum / sqrt(2 * pi * x)) * e;
 }
 
