@@ -5,16 +5,33 @@
    The common forms are vectorised. What asks for more state than they do runs the same formulas an element at a time:
    each optional array would double the vectors' code. */
 
-/* Compiled for wider vectors too, and chosen as the program is loaded; the bits are the same, for none of them fuses.
- */
-#if ANY_WIDTHS && defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__) &&             \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define ANY_WIDTH __attribute__((target_clones("avx2", "default")))
-#else
-#define ANY_WIDTH
-#endif
 #define RARE static __attribute__((cold, noinline))
 #define STEP static inline __attribute__((always_inline))
+
+/* A common form, name_form, as a function. Where processors with wider vectors are about, there is one for them and one
+   that is small; the bits are the same, for neither fuses. */
+#if ANY_WIDTHS && defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__) &&             \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define FORM(name)                                                                                                     \
+    static __attribute__((target("avx2"))) void name##_wide(const struct tape__optim_job *job)                         \
+    {                                                                                                                  \
+        name##_form(job);                                                                                              \
+    }                                                                                                                  \
+    RARE void name##_narrow(const struct tape__optim_job *job)                                                         \
+    {                                                                                                                  \
+        name##_form(job);                                                                                              \
+    }                                                                                                                  \
+    STEP void name(const struct tape__optim_job *job)                                                                  \
+    {                                                                                                                  \
+        (__builtin_cpu_supports("avx2") ? name##_wide : name##_narrow)(job);                                           \
+    }
+#else
+#define FORM(name)                                                                                                     \
+    static void name(const struct tape__optim_job *job)                                                                \
+    {                                                                                                                  \
+        name##_form(job);                                                                                              \
+    }
+#endif
 
 static inline REAL with_decay(REAL g, REAL p, REAL decay)
 {
@@ -47,7 +64,7 @@ STEP int64_t sgd_vectors(int64_t n, const REAL *restrict g, REAL *restrict p, RE
     return i;
 }
 
-static ANY_WIDTH void sgd(const struct tape__optim_job *job)
+STEP void sgd_form(const struct tape__optim_job *job)
 {
     const REAL *restrict g = job->g;
     REAL *restrict p = job->p;
@@ -57,6 +74,7 @@ static ANY_WIDTH void sgd(const struct tape__optim_job *job)
     for (int64_t i = 0; decay != 0 && i < job->n; i++)
         p[i] -= lr * with_decay(g[i], p[i], decay);
 }
+FORM(sgd)
 
 STEP void momentum_steps(const struct tape__optim_job *job, bool nesterov)
 {
@@ -73,13 +91,14 @@ STEP void momentum_steps(const struct tape__optim_job *job, bool nesterov)
     }
 }
 
-static ANY_WIDTH void sgd_momentum(const struct tape__optim_job *job)
+STEP void sgd_momentum_form(const struct tape__optim_job *job)
 {
     if (job->numbers.nesterov)
         momentum_steps(job, true);
     else
         momentum_steps(job, false);
 }
+FORM(sgd_momentum)
 
 /* decoupled: AdamW's decay of the parameter, in place of the gradient's. */
 STEP void adam_steps(const struct tape__optim_job *job, bool decoupled, REAL *restrict top)
@@ -104,14 +123,15 @@ STEP void adam_steps(const struct tape__optim_job *job, bool decoupled, REAL *re
     }
 }
 
-static ANY_WIDTH void adam(const struct tape__optim_job *job, bool decoupled)
+STEP void adam_form(const struct tape__optim_job *job)
 {
-    adam_steps(job, decoupled, NULL);
+    adam_steps(job, job->kind == TAPE__ADAMW, NULL);
 }
+FORM(adam)
 
-RARE void amsgrad(const struct tape__optim_job *job, bool decoupled)
+RARE void amsgrad(const struct tape__optim_job *job)
 {
-    adam_steps(job, decoupled, job->state[2]);
+    adam_steps(job, job->kind == TAPE__ADAMW, job->state[2]);
 }
 
 STEP void rmsprop_steps(const struct tape__optim_job *job, REAL *restrict b, REAL *restrict a)
@@ -136,17 +156,18 @@ STEP void rmsprop_steps(const struct tape__optim_job *job, REAL *restrict b, REA
     }
 }
 
-static ANY_WIDTH void rmsprop(const struct tape__optim_job *job)
+STEP void rmsprop_form(const struct tape__optim_job *job)
 {
     rmsprop_steps(job, NULL, NULL);
 }
+FORM(rmsprop)
 
 RARE void rmsprop_with_more(const struct tape__optim_job *job)
 {
     rmsprop_steps(job, job->state[1], job->state[2]);
 }
 
-static ANY_WIDTH void adagrad(const struct tape__optim_job *job)
+STEP void adagrad_form(const struct tape__optim_job *job)
 {
     const struct tape__optim_numbers *n = &job->numbers;
     const REAL *restrict g = job->g;
@@ -159,19 +180,29 @@ static ANY_WIDTH void adagrad(const struct tape__optim_job *job)
         p[i] -= lr * d / (SQRT(s[i]) + eps);
     }
 }
+FORM(adagrad)
 
 void UPDATE(const struct tape__optim_job *job)
 {
     switch (job->kind) {
     case TAPE__SGD:
-        (job->state[0] ? sgd_momentum : sgd)(job);
+        if (job->state[0])
+            sgd_momentum(job);
+        else
+            sgd(job);
         break;
     case TAPE__ADAM:
     case TAPE__ADAMW:
-        (job->state[2] ? amsgrad : adam)(job, job->kind == TAPE__ADAMW);
+        if (job->state[2])
+            amsgrad(job);
+        else
+            adam(job);
         break;
     case TAPE__RMSPROP:
-        (job->state[1] || job->state[2] ? rmsprop_with_more : rmsprop)(job);
+        if (job->state[1] || job->state[2])
+            rmsprop_with_more(job);
+        else
+            rmsprop(job);
         break;
     case TAPE__ADAGRAD:
         adagrad(job);
