@@ -83,12 +83,12 @@ static void run_flat(const tape *t, const tape__plan *plan, const tape__planned 
                                     p->x[TAPE__RUN_ADJOINT], p->x, p->x[TAPE__RUN_OUTPUT], p->params);
 }
 
-/* Rows that are added, short, composed, or have an operand that is still in each. */
+/* Rows that are short, composed, or have an operand that is still in each. */
 static __attribute__((noinline)) void run_rest(const tape *t, const tape__few *few, unsigned still, tape__planned *p)
 {
     const tape__ewise_row row = tape__ewise_row_of(t->kernels, p->params, p->ew, p->input, p->dtype);
     tape__ewise_value_fn *const add = p->accumulate ? t->kernels->ewise->value[TAPE__EW_add][p->dtype] : NULL;
-    tape__few_run(few, still, &row, add, p->result, p->x);
+    tape__few_run(few, &(tape__ewise_run){row, add, item_of(p->dtype), still}, p->result, p->x);
 }
 
 bool tape__plan_run(struct tape *t, const tape__plan *plan, tape__planned *p)
@@ -103,14 +103,16 @@ bool tape__plan_run(struct tape *t, const tape__plan *plan, tape__planned *p)
         return true;
     }
     const unsigned still = tape__plan_lay_out(few, t->stills, item, p->x);
-    const bool plain = !still && !p->accumulate && few->n * item >= TAPE__UNIT_BYTES;
+    const bool plain = !still && few->n * item >= TAPE__UNIT_BYTES;
     tape__ewise_value_fn *const value = plain && p->input < 0 ? own->value[p->ew][p->dtype] : NULL;
     tape__ewise_derivative_fn *const derivative =
         plain && p->input >= 0 ? tape__ewise_derivative_kernel(own, p->ew, p->input, p->dtype) : NULL;
     if (value)
         tape__few_values(few, value, p->params, item, p->result, p->x);
-    else if (derivative)
+    else if (derivative && !p->accumulate)
         tape__few_derivatives(few, derivative, p->params, item, p->result, p->x);
+    else if (derivative && few->n * item <= TAPE__EWISE_SHORT)
+        tape__few_sums(few, derivative, own->value[TAPE__EW_add][p->dtype], p->params, item, p->result, p->x);
     else
         run_rest(t, few, still, p);
     return true;

@@ -56,7 +56,7 @@ TAPE__INLINE unsigned tape__plan_lay_out(const tape__few *f, tape__still *stills
     return one ? tape__still_lay_out(stills, f->still, f->n * item, item, x) : f->still;
 }
 
-/* A row's value (input < 0), or its derivative for an input, to be stored or added to the result. */
+/* A row's value (input < 0), to be stored, or its derivative for an input, to be stored or added to the result. */
 typedef struct tape__planned {
     int ew, input, dtype;
     bool accumulate;

@@ -69,35 +69,25 @@ bool tape__few_plan(tape__few *f, int rank, const int64_t *size, const int64_t *
 
 /* ---- loops ------------------------------------------------------------------------------------------------------- */
 
-/* Rows that are made in one go, and added. */
-static void add_derivatives(const tape__few *f, const tape__ewise_row *row, tape__ewise_value_fn *add, int item,
-                            char *result, const void **x)
+void tape__few_sums(const tape__few *f, tape__ewise_derivative_fn *kernel, tape__ewise_value_fn *add,
+                    const double *params, int item, void *result, const void **x)
 {
     _Alignas(TAPE__UNIT_BYTES) char term[TAPE__EWISE_SHORT];
-    for (int64_t left = f->rows;; result += f->n * item) {
-        tape__ewise_run_derivative(row->derivative, f->n, item, term, x, row->params);
-        tape__ewise_run_value(add, f->n, item, result, (const void *const[]){result, term, NULL}, NULL);
+    char *to = result;
+    for (int64_t left = f->rows;; to += f->n * item) {
+        tape__ewise_run_derivative(kernel, f->n, item, term, x, params);
+        tape__ewise_run_value(add, f->n, item, to, (const void *const[]){to, term, NULL}, NULL);
         if (--left == 0)
             return;
         tape__few_go_on(f, item, false, x);
     }
 }
 
-static void run_any(const tape__few *f, const tape__ewise_run *run, char *result, const void **x)
+void tape__few_run(const tape__few *f, const tape__ewise_run *run, void *result, const void **x)
 {
-    for (int64_t left = f->rows; left > 0; left--, result += f->n * run->item) {
-        tape__ewise_run_on(run, f->n, result, x);
+    char *to = result;
+    for (int64_t left = f->rows; left > 0; left--, to += f->n * run->item) {
+        tape__ewise_run_on(run, f->n, to, x);
         tape__few_go_on(f, run->item, false, x);
     }
-}
-
-void tape__few_run(const tape__few *f, unsigned still, const tape__ewise_row *row, tape__ewise_value_fn *add,
-                   void *result, const void **x)
-{
-    const int item = row->dtype == TAPE_F32 ? (int)sizeof(float) : (int)sizeof(double);
-    const bool plain = !still && f->n * item >= TAPE__UNIT_BYTES;
-    if (plain && add && row->derivative && f->n * item <= TAPE__EWISE_SHORT)
-        add_derivatives(f, row, add, item, result, x);
-    else
-        run_any(f, &(tape__ewise_run){*row, add, item, still}, result, x);
 }

@@ -21,11 +21,9 @@ TAPE__INLINE bool tape__few_suits(const tape__few *f, int item)
     return f->rows <= 1 || f->n * item >= TAPE__UNIT_BYTES;
 }
 
-/* The loop, of one row at least; operands of f->still that `still` lacks are laid out already. x are the operands, of
-   which one that is not read may be NULL, and is changed; the result is contiguous. `add`, unless it is NULL, adds to
-   the result instead of storing. */
-void tape__few_run(const tape__few *f, unsigned still, const tape__ewise_row *row, tape__ewise_value_fn *add,
-                   void *result, const void **x);
+/* The loop: x are the operands, of which one that is not read may be NULL, and is changed; the result is contiguous.
+   Operands of f->still that run->still lacks are laid out already. */
+void tape__few_run(const tape__few *f, const tape__ewise_run *run, void *result, const void **x);
 
 /* From a row to the next, of the inputs or of every operand. */
 TAPE__INLINE void tape__few_go_on(const tape__few *f, int item, bool inputs, const void **x)
@@ -65,5 +63,9 @@ TAPE__INLINE void tape__few_derivatives(const tape__few *f, tape__ewise_derivati
         tape__few_go_on(f, item, false, x);
     }
 }
+
+/* The same for rows of at most TAPE__EWISE_SHORT bytes that are added to the result. */
+void tape__few_sums(const tape__few *f, tape__ewise_derivative_fn *kernel, tape__ewise_value_fn *add,
+                    const double *params, int item, void *result, const void **x);
 
 #endif
