@@ -20,6 +20,7 @@ enum { N = 4096, REPETITIONS = 21, WARM_UP = 3, CALLS = 8 };
 #define CALL_LOGIC(name) tape_##name(m, m)
 #define CALL_TEST(name) tape_##name(a)
 #define NO_CALL(name) TAPE_NONE
+#define CALL_UNARY_INTERNAL NO_CALL
 #define CALL_BINARY_INTERNAL NO_CALL
 #define CALL_BINARY1_INTERNAL NO_CALL
 #define CALL_TERNARY1_INTERNAL NO_CALL

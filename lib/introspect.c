@@ -7,8 +7,9 @@ enum { FIRST = TAPE__OP_OUTPUT + 1 };
 
 static bool is_internal(const tape__op *op)
 {
-    return op->kind == TAPE__KIND_BINARY_INTERNAL || op->kind == TAPE__KIND_BINARY1_INTERNAL ||
-           op->kind == TAPE__KIND_TERNARY1_INTERNAL || op->family == TAPE__FAMILY_engine;
+    return op->kind == TAPE__KIND_UNARY_INTERNAL || op->kind == TAPE__KIND_BINARY_INTERNAL ||
+           op->kind == TAPE__KIND_BINARY1_INTERNAL || op->kind == TAPE__KIND_TERNARY1_INTERNAL ||
+           op->family == TAPE__FAMILY_engine;
 }
 
 int tape_op_count(void)

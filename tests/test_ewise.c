@@ -311,6 +311,8 @@ START_TEST(test_kinks)
         {TAPE__EW_logsigmoid, 0, {1e4}, {0}, 0},
         {TAPE__EW_logsigmoid, 0, {-1e4}, {0}, 1},
         {TAPE__EW_gelu, 0, {1e4}, {0}, 1},
+        {TAPE__EW_gelu, 0, {INFINITY}, {0}, 1},
+        {TAPE__EW_gelu, 0, {-INFINITY}, {0}, 0},
         {TAPE__EW_gelu_tanh, 0, {1e30}, {0}, 1},
         {TAPE__EW_gelu_tanh, 0, {-1e30}, {0}, 0},
         {TAPE__EW_mish, 0, {1e4}, {0}, 1},
@@ -412,6 +414,29 @@ START_TEST(test_sigmoid_slope)
         ck_assert_msg(error <= (far ? 6 : 100), "%s: off by %Lg units at %g", k->isa, error, get(&in[0], dtype, i));
     }
     ck_assert_int_eq(sides, k ? 3 : 0);
+}
+END_TEST
+
+/* In f32, the bounds that are said of the normal distribution and of x times as much: in units of the last place left
+   and right of 0. */
+START_TEST(test_normal)
+{
+    static const struct {
+        int ew;
+        double left, right;
+    } rows[] = {{TAPE__EW_ndtr, 3.2, 1.3}, {TAPE__EW_gelu, 3, 1.3}};
+    const struct tape__kernels *k = tape__kernels_available(_i);
+    for (size_t r = 0; k && r < 2 * sizeof rows / sizeof *rows; r++) {
+        for (int i = 0; i < N; i++)
+            put(&in[0], TAPE_F32, i, (r % 2 ? 15 : 2.5) * (2. * i / N - 1));
+        run_value(k, rows[r / 2].ew, TAPE_F32, NULL);
+        for (int i = 0; i < N; i += STEP) {
+            const double x = get(&in[0], TAPE_F32, i),
+                         off = ulps(TAPE_F32, get(&y, TAPE_F32, i), reference_at(rows[r / 2].ew, TAPE_F32, i));
+            ck_assert_msg(off <= (x < 0 ? rows[r / 2].left : rows[r / 2].right), "%s: %s is off by %g at %a", k->isa,
+                          tape__ewise_name(rows[r / 2].ew), off, x);
+        }
+    }
 }
 END_TEST
 
@@ -519,6 +544,9 @@ START_TEST(test_own_special_values)
         {TAPE__EW_bessel_i, {3}, {1e9}, 0},
         {TAPE__EW_gelu, {1e4}, {0}, 1e4},
         {TAPE__EW_gelu, {-1e4}, {0}, 0},
+        {TAPE__EW_gelu, {-INFINITY}, {0}, 0},
+        {TAPE__EW_gelu, {INFINITY}, {0}, INFINITY},
+        {TAPE__EW_gelu, {NAN}, {0}, NAN},
         {TAPE__EW_ndtr, {-INFINITY}, {0}, 0},
         {TAPE__EW_ndtr, {INFINITY}, {0}, 1},
         {TAPE__EW_ndtr, {NAN}, {0}, NAN},
@@ -675,6 +703,7 @@ int main(void)
     tcase_add_loop_test(tests, test_kinks, 0, isas);
     tcase_add_loop_test(tests, test_tails, 0, isas);
     tcase_add_loop_test(tests, test_sigmoid_slope, 0, 2 * isas);
+    tcase_add_loop_test(tests, test_normal, 0, isas);
     tcase_add_loop_test(tests, test_special_values, 0, 2 * isas);
     tcase_add_loop_test(tests, test_own_special_values, 0, isas);
     tcase_add_loop_test(tests, test_strong_zero, 0, isas);

@@ -151,7 +151,8 @@ TAPE_API tape_tensor tape_bessel_i(tape_tensor x, double n);
 /* max(x, 0); NaN passes. d: 1 where x > 0, else 0. */
 TAPE_API tape_tensor tape_relu(tape_tensor x);
 
-/* x F(x), F the normal distribution function (Hendrycks and Gimpel 2016). d: F(x) + x f(x). */
+/* x F(x), F the normal distribution function (Hendrycks and Gimpel 2016); in f32 within 1.3 ulp right of 0 and 3 left
+   of it. 0 at -inf. d: F(x) + x f(x); 0 and 1 at the infinities. */
 TAPE_API tape_tensor tape_gelu(tape_tensor x);
 
 /* the same paper's tanh approximation. d: of that formula. */

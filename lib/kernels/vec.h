@@ -3,12 +3,12 @@
    includes sleef.h.
 
    For T = f32, f64 there are vec_T, its lanes' type elem_T, masks mask_T (all bits of a lane set, or none), and the
-   functions load_T, store_T, splat_T, sel_T, any_T, all_T, sqrt_T, fma_T, floor_T, ..., exp_T, .... Vectors are GNU
-   vectors:
-   + - * / & | ~ and comparisons are C's own operators, lane by lane. LANES_T lanes make a vector.
+   functions load_T, store_T, splat_T, sel_T, any_T, all_T, sqrt_T, fma_T, floor_T, ..., exp_T, .... lesser_T(a, b) and
+   greater_T(a, b) are a or b, and b where one of them is no number. Vectors are GNU vectors: + - * / & | ~ and
+   comparisons are C's own operators, lane by lane. LANES_T lanes make a vector.
 
    The mathematical functions have the same bits for every instruction set with fused multiply-add, and the same for
-   those without. Their errors are under 1.1 ulp (pow of f32 0.51, erfc 1.5, sigmoid 2.5, ndtr 4 in its left tail);
+   those without. Their errors are under 1.1 ulp (pow of f32 0.51, erfc 1.5, sigmoid 2.5, ndtr 4 left of 0);
    special values are those of C's Annex F. Floating-point flags mean nothing. */
 #ifndef TAPE__VEC_H
 #define TAPE__VEC_H
@@ -168,6 +168,7 @@ TAPE__MATH2(TAPE__ROW2)
 #include "vec_math.h"
 #undef T
 
+#include "vec_ndtr.h"
 #include "vec_pow.h"
 
 #endif

@@ -24,6 +24,14 @@ typedef int64_t mask_f64 __attribute__((vector_size(32)));
     {                                                                                                                  \
         return _mm256_movemask_##s((vec_##T)m) == (1 << sizeof m / sizeof(elem_##T)) - 1;                              \
     }                                                                                                                  \
+    static inline vec_##T lesser_##T(vec_##T a, vec_##T b)                                                             \
+    {                                                                                                                  \
+        return _mm256_min_##s(a, b);                                                                                   \
+    }                                                                                                                  \
+    static inline vec_##T greater_##T(vec_##T a, vec_##T b)                                                            \
+    {                                                                                                                  \
+        return _mm256_max_##s(a, b);                                                                                   \
+    }                                                                                                                  \
     static inline vec_##T sqrt_##T(vec_##T a)                                                                          \
     {                                                                                                                  \
         return _mm256_sqrt_##s(a);                                                                                     \

@@ -24,6 +24,14 @@ typedef int64_t mask_f64 __attribute__((vector_size(64)));
     {                                                                                                                  \
         return _mm512_movepi##bits##_mask((__m512i)m) == (1 << sizeof m / sizeof(elem_##T)) - 1;                       \
     }                                                                                                                  \
+    static inline vec_##T lesser_##T(vec_##T a, vec_##T b)                                                             \
+    {                                                                                                                  \
+        return _mm512_min_##s(a, b);                                                                                   \
+    }                                                                                                                  \
+    static inline vec_##T greater_##T(vec_##T a, vec_##T b)                                                            \
+    {                                                                                                                  \
+        return _mm512_max_##s(a, b);                                                                                   \
+    }                                                                                                                  \
     static inline vec_##T sqrt_##T(vec_##T a)                                                                          \
     {                                                                                                                  \
         return _mm512_sqrt_##s(a);                                                                                     \

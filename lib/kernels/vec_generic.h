@@ -70,3 +70,16 @@ static inline vec_f32 narrow(vec_f64 low, vec_f64 high)
 #define T f64
 #include "vec_round.h"
 #undef T
+
+#define TAPE__CHOICE(T)                                                                                                \
+    static inline vec_##T lesser_##T(vec_##T a, vec_##T b)                                                             \
+    {                                                                                                                  \
+        return sel_##T((mask_##T)(a < b), a, b);                                                                       \
+    }                                                                                                                  \
+    static inline vec_##T greater_##T(vec_##T a, vec_##T b)                                                            \
+    {                                                                                                                  \
+        return sel_##T((mask_##T)(a > b), a, b);                                                                       \
+    }
+TAPE__CHOICE(f32)
+TAPE__CHOICE(f64)
+#undef TAPE__CHOICE

@@ -24,6 +24,14 @@ typedef int64_t mask_f64 __attribute__((vector_size(16)));
     {                                                                                                                  \
         return vminvq_u32((uint32x4_t)m) != 0;                                                                         \
     }                                                                                                                  \
+    static inline vec_##T lesser_##T(vec_##T a, vec_##T b)                                                             \
+    {                                                                                                                  \
+        return vbslq_##T(vcltq_##T(a, b), a, b);                                                                       \
+    }                                                                                                                  \
+    static inline vec_##T greater_##T(vec_##T a, vec_##T b)                                                            \
+    {                                                                                                                  \
+        return vbslq_##T(vcgtq_##T(a, b), a, b);                                                                       \
+    }                                                                                                                  \
     static inline vec_##T sqrt_##T(vec_##T a)                                                                          \
     {                                                                                                                  \
         return vsqrtq_##T(a);                                                                                          \

@@ -37,25 +37,6 @@
         0.0035921213885060418, -0.0014557818253310693, 0.00058974699869533275, -0.00023809406936979282,                \
         9.4247629764935805e-05, -3.4494724699982165e-05, 1.0048053928129499e-05, -1.6408599646831442e-06
 
-/* (F(x) - 1/2) / x by powers of x^2, for |x| <= 1 and the normal distribution F */
-#define NDTR_CENTRE_f32 0.39894228f, -0.0664903606f, 0.00997332848f, -0.00118634399f, 0.000113502296f, -7.66053817e-06f
-#define NDTR_CENTRE_f64                                                                                                \
-    0.3989422804014327, -0.066490380066905427, 0.0099735570100350224, -0.0011873282154680343, 0.00011543468751655941,  \
-        -9.444655793103845e-06, 6.6596798796552309e-07, -4.1224107514160815e-08, 2.2704137585675999e-09,               \
-        -1.1064328282755891e-10, 4.0743269774266276e-12
-
-/* F(-a) exp(a^2 / 2) (a + 1) by powers of (a - k) / (a + k), for 1 <= a <= top */
-#define NDTR_TAIL_f32                                                                                                  \
-    0.472053207f, -0.0967034405f, 0.0139996306f, 0.0285989091f, -0.0321986168f, 0.0179518091f, -0.00499034166f,        \
-        -0.000349840065f, 0.000638162582f
-#define NDTR_TAIL_f64                                                                                                  \
-    0.46151582985003775, -0.091552281834008931, 0.031030368425961675, 0.010002352385218842, -0.026401042966183973,     \
-        0.024536963243972938, -0.015170415405578645, 0.0065220006644467494, -0.0016760723049385271,                    \
-        7.7916115122694635e-06, 0.00018233384320463572, -5.3607546713371559e-05, -9.894670560038935e-06,               \
-        9.0591992643615106e-06, -7.4571983242423575e-08, -1.3045767339721945e-06, 1.354693344964373e-07,               \
-        1.8958778238693258e-07, -3.3756645920897203e-08, -2.2774137817363405e-08, 6.5198401469649942e-09
-enum { NDTR_K_f32 = 4, NDTR_TOP_f32 = 15, NDTR_K_f64 = 5, NDTR_TOP_f64 = 39 };
-
 /* GCC keeps the loop at -O2 otherwise, and its counter costs more than the sum. */
 #if defined(__clang__) || defined(__OPTIMIZE_SIZE__)
 #define UNROLLED
@@ -67,14 +48,19 @@ enum { NDTR_K_f32 = 4, NDTR_TOP_f32 = 15, NDTR_K_f64 = 5, NDTR_TOP_f64 = 39 };
 
 #define POLYNOMIAL(x, c) FOR(polynomial)(x, c, (int)(sizeof(c) / sizeof *(c)))
 
+/* y x^n + ... + c[1] x + c[0] */
+static inline VEC FOR(horner)(VEC y, VEC x, const FOR(elem) * c, int n)
+{
+    UNROLLED
+    for (int i = n - 1; i >= 0; i--)
+        y = FOR(fma)(y, x, FOR(splat)(c[i]));
+    return y;
+}
+
 /* c[0] + c[1] x + ... */
 static inline VEC FOR(polynomial)(VEC x, const FOR(elem) * c, int n)
 {
-    VEC y = FOR(splat)(c[n - 1]);
-    UNROLLED
-    for (int i = n - 2; i >= 0; i--)
-        y = FOR(fma)(y, x, FOR(splat)(c[i]));
-    return y;
+    return FOR(horner)(FOR(splat)(c[n - 1]), x, c, n - 1);
 }
 
 /* 2^n for whole n, whose bits are the low ones of n + 1.5 2^23 (2^52). */
@@ -233,22 +219,6 @@ static inline VEC FOR(tanh)(VEC a)
     const VEC large = one - FOR(splat)(2) / (FOR(exp)(size + size) + one);
     const VEC small = FOR(fma)(size * s, POLYNOMIAL(s, c), size);
     return FOR(copysign)(FOR(sel)((MASK)(size < FOR(splat)(0.75)), small, large), a);
-}
-
-/* The normal distribution. Its tail is a smooth factor times exp(-a^2 / 2), whose argument is taken to twice the
-   precision; beyond top it is 0. */
-static inline VEC FOR(ndtr)(VEC a)
-{
-    static const FOR(elem) near[] = {FOR(NDTR_CENTRE)}, far[] = {FOR(NDTR_TAIL)};
-    const VEC zero = FOR(splat)(0), one = FOR(splat)(1), half = FOR(splat)(0.5), k = FOR(splat)(FOR(NDTR_K));
-    const VEC size = FOR(abs)(a), s = a * a;
-    const VEC centre = FOR(fma)(a, POLYNOMIAL(s, near), half);
-    const VEC factor = POLYNOMIAL((size - k) / (size + k), far) / (size + one);
-    const VEC e = FOR(exp)(s * -half);
-    VEC tail = FOR(fma)(e * FOR(square_error)(size, s), -half, e) * factor;
-    tail = FOR(sel)((MASK)(size > FOR(splat)(FOR(NDTR_TOP))), zero, tail);
-    tail = FOR(sel)((MASK)(a > zero), one - tail, tail);
-    return FOR(sel)((MASK)(size < one), centre, tail);
 }
 
 #undef POLYNOMIAL

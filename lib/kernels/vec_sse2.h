@@ -20,6 +20,14 @@ typedef int64_t mask_f64 __attribute__((vector_size(16)));
     {                                                                                                                  \
         return _mm_movemask_##s((vec_##T)m) == (1 << sizeof m / sizeof(elem_##T)) - 1;                                 \
     }                                                                                                                  \
+    static inline vec_##T lesser_##T(vec_##T a, vec_##T b)                                                             \
+    {                                                                                                                  \
+        return _mm_min_##s(a, b);                                                                                      \
+    }                                                                                                                  \
+    static inline vec_##T greater_##T(vec_##T a, vec_##T b)                                                            \
+    {                                                                                                                  \
+        return _mm_max_##s(a, b);                                                                                      \
+    }                                                                                                                  \
     static inline vec_##T sqrt_##T(vec_##T a)                                                                          \
     {                                                                                                                  \
         return _mm_sqrt_##s(a);                                                                                        \

@@ -10,6 +10,7 @@ static const int masks[TAPE__OP_COUNT] = {
 #define UNARY1(name)
 #define UNARY2(name)
 #define UNARY3(name)
+#define UNARY_INTERNAL(name)
 #define BINARY(name)
 #define BINARY1(name)
 #define BINARY_INTERNAL(name)

@@ -367,11 +367,12 @@ static tape_tensor other_side(tape_tensor *x, double number, const char *op_name
 
 /* TAPE__ROW(BINARY, mul, ...) expands to tape_mul(a, b), tape_mul_scalar(a, s) and tape_scalar_mul(s, b). */
 
-#define UNARY(name)                                                                                                    \
-    tape_tensor tape_##name(tape_tensor a)                                                                             \
+#define DEFINE_UNARY(function, name)                                                                                   \
+    tape_tensor function(tape_tensor a)                                                                                \
     {                                                                                                                  \
         return run_unary(TAPE__OP_##name, a);                                                                          \
     }
+#define UNARY(name) DEFINE_UNARY(tape_##name, name)
 #define UNARY1(name)                                                                                                   \
     tape_tensor tape_##name(tape_tensor a, double p0)                                                                  \
     {                                                                                                                  \
@@ -436,6 +437,7 @@ static tape_tensor other_side(tape_tensor *x, double number, const char *op_name
         tape_tensor a = other_side(&b, s, #name);                                                                      \
         return tape_##name(a, b);                                                                                      \
     }
+#define UNARY_INTERNAL(name) DEFINE_UNARY(tape__##name, name)
 #define BINARY(name) DEFINE_BINARY(tape_##name, name) WITH_NUMBERS(name)
 #define BINARY1(name) DEFINE_BINARY1(tape_##name, name) WITH_NUMBERS1(name)
 #define BINARY_INTERNAL(name) DEFINE_BINARY(tape__##name, name)

@@ -12,6 +12,7 @@ enum tape__op_kind {
     TAPE__KIND_UNARY1,            /* tape_NAME(x, p0) */
     TAPE__KIND_UNARY2,            /* tape_NAME(x, p0, p1) */
     TAPE__KIND_UNARY3,            /* tape_NAME(x, p0, p1, p2) */
+    TAPE__KIND_UNARY_INTERNAL,    /* tape__NAME(x) */
     TAPE__KIND_BINARY,            /* tape_NAME(a, b), tape_NAME_scalar(a, s), tape_scalar_NAME(s, b) */
     TAPE__KIND_BINARY1,           /* tape_NAME(a, b, p0) */
     TAPE__KIND_BINARY_INTERNAL,   /* tape__NAME(a, b) */
@@ -63,6 +64,7 @@ extern const tape__op tape__ops[TAPE__OP_COUNT];
 #define TAPE__DECLARE_UNARY1(name)
 #define TAPE__DECLARE_UNARY2(name)
 #define TAPE__DECLARE_UNARY3(name)
+#define TAPE__DECLARE_UNARY_INTERNAL(name) tape_tensor tape__##name(tape_tensor x);
 #define TAPE__DECLARE_BINARY(name)
 #define TAPE__DECLARE_BINARY1(name)
 #define TAPE__DECLARE_BINARY_INTERNAL(name) tape_tensor tape__##name(tape_tensor a, tape_tensor b);

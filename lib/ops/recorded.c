@@ -41,6 +41,7 @@ static const function terms[TAPE__EW_COUNT] = {
                             TERM(3, fma) TERM(1, erfinv) TERM(1, lgamma) TERM(1, digamma) TERM(2, igamma)
                                 TERM(2, igammac)[TAPE__EW_gamma_density] = {.of2 = tape__gamma_density},
 #undef TERM
+    [TAPE__EW_gelu_slope] = {.of1 = tape__gelu_slope},
     [TAPE__EW_polygamma] = {.of1_and_order = tape_polygamma},
     [TAPE__EW_bessel_i] = {.of1_and_order = tape_bessel_i},
     [TAPE__EW_igamma_ratio] = {.of2_and_order = tape__igamma_ratio},

@@ -8,6 +8,7 @@
 #define COLUMNS_UNARY1(name) ELEMENTWISE(name, 1)
 #define COLUMNS_UNARY2(name) ELEMENTWISE(name, 1)
 #define COLUMNS_UNARY3(name) ELEMENTWISE(name, 1)
+#define COLUMNS_UNARY_INTERNAL(name) ELEMENTWISE(name, 1)
 #define COLUMNS_BINARY(name) ELEMENTWISE(name, 2)
 #define COLUMNS_BINARY1(name) ELEMENTWISE(name, 2)
 #define COLUMNS_BINARY_INTERNAL(name) ELEMENTWISE(name, 2)

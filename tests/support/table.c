@@ -34,6 +34,7 @@
 #define CALL_UNARY1(name) CALL(name, tape_##name(x[0], p[0]))
 #define CALL_UNARY2(name) CALL(name, tape_##name(x[0], p[0], p[1]))
 #define CALL_UNARY3(name) CALL(name, tape_##name(x[0], p[0], p[1], p[2]))
+#define CALL_UNARY_INTERNAL(name) CALL(name, tape__##name(x[0]))
 #define CALL_BINARY(name) CALL(name, tape_##name(x[0], x[1])) NUMBER_FORMS(name)
 #define CALL_BINARY1(name) CALL(name, tape_##name(x[0], x[1], p[0]))
 #define CALL_BINARY_INTERNAL(name) CALL(name, tape__##name(x[0], x[1]))
@@ -59,6 +60,7 @@
 #define ROW_UNARY1 ROW_UNARY
 #define ROW_UNARY2 ROW_UNARY
 #define ROW_UNARY3 ROW_UNARY
+#define ROW_UNARY_INTERNAL ROW_UNARY
 #define ROW_BINARY(kind, name, flags, low, high)                                                                       \
     ROW(kind, name, 2, flags, low, high, tape_##name##_scalar, tape_scalar_##name)
 #define ROW_BINARY1(kind, name, flags, low, high) ROW(kind, name, 2, flags, low, high, NULL, NULL)
@@ -131,6 +133,7 @@ static void refer_number(const struct ref *ref, bool right, const double *const 
 #define REFER_UNARY1 REFER_UNARY
 #define REFER_UNARY2 REFER_UNARY
 #define REFER_UNARY3 REFER_UNARY
+#define REFER_UNARY_INTERNAL REFER_UNARY
 #define REFER_BINARY(name) REFER(name, 2) REFER_NUMBER(name)
 #define REFER_BINARY1(name) REFER(name, 2)
 #define REFER_BINARY_INTERNAL REFER_BINARY1
@@ -171,6 +174,7 @@ static void refer_number(const struct ref *ref, bool right, const double *const 
 #define SAMPLE_UNARY1 SAMPLE_UNARY
 #define SAMPLE_UNARY2 SAMPLE_UNARY
 #define SAMPLE_UNARY3 SAMPLE_UNARY
+#define SAMPLE_UNARY_INTERNAL SAMPLE_UNARY
 #define SAMPLE_BINARY(name, f, low, high)                                                                              \
     SAMPLE(name, "", name, 2, f, FLOAT(low, high), FLOAT(low, high))                                                   \
     SAMPLE(name, "number on the right", name##_right, 1, f, FLOAT(low, high))                                          \

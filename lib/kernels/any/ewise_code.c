@@ -97,6 +97,8 @@ _Static_assert(TAPE__CODE_OP + TAPE__EW_COUNT <= 256, "a row is named by one byt
 #define ERF(a) a OP(erf)
 #define ERFC(a) a OP(erfc)
 #define NDTR(a) a OP(ndtr)
+#define GELU(a) a OP(gelu)
+#define GELU_SLOPE(a) a OP(gelu_slope)
 #define EQ(a, b) a b EMIT(TAPE__CODE_EQ)
 #define NE(a, b) a b EMIT(TAPE__CODE_NE)
 #define LT(a, b) a b EMIT(TAPE__CODE_LT)

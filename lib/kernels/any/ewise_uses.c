@@ -64,6 +64,8 @@ enum { density = 0, e = 0, m = 0, n = 0, p = 0, q = 0, r = 0, s = 0, series = 0,
 #define ERF READ1
 #define ERFC READ1
 #define NDTR READ1
+#define GELU READ1
+#define GELU_SLOPE READ1
 #define ERFINV READ1
 #define LGAMMA READ1
 #define DIGAMMA READ1
