@@ -109,6 +109,27 @@ START_TEST(test_copy)
 }
 END_TEST
 
+/* Rows of one element, repeated, that are too large for a cache, on any boundary; nothing beside them is written. */
+START_TEST(test_large_fill)
+{
+    const size_t items[] = {1, 4, 8}, item = items[_i % 3], shift = item * ((size_t)_i / 3 * 3), edge = 64;
+    const int64_t n = (8 << 20) / (int64_t)item + 5, size[2] = {2, n}, stride[2] = {1, 0};
+    const size_t row = (size_t)n * item, bytes = 2 * row;
+    unsigned char *to = aligned_alloc(64, (2 * edge + bytes + shift + 63) / 64 * 64), *begin = to + edge + shift;
+    ck_assert_ptr_nonnull(to);
+    memset(to, 0xee, 2 * edge + bytes + shift);
+    const unsigned char from[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+    tape__copy(tape__pool(), item, 2, size, from, stride, begin, NULL);
+    size_t wrong = 0;
+    for (size_t k = 0; k < bytes; k++)
+        wrong += begin[k] != from[k / row * item + k % row % item];
+    for (size_t k = 0; k < edge; k++)
+        wrong += (size_t)(begin[-1 - (ptrdiff_t)k] != 0xee) + (size_t)(begin[bytes + k] != 0xee);
+    ck_assert_uint_eq(wrong, 0);
+    free(to);
+}
+END_TEST
+
 static double number(tape_dtype dtype, const void *a, int64_t i)
 {
     switch (dtype) {
@@ -251,6 +272,7 @@ int main(void)
     tcase_set_timeout(all, 60);
     tcase_add_checked_fixture(all, start_pool, stop_pool);
     tcase_add_loop_test(all, test_copy, 0, 3 * VARIANTS);
+    tcase_add_loop_test(all, test_large_fill, 0, 6);
     tcase_add_loop_test(all, test_cast_layouts, 0, 25);
     tcase_add_test(all, test_cast_floats_to_integers);
     tcase_add_test(all, test_cast_narrowing);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "dispatch.h"
 #include "walk.h"
 
 /* Elements may be read as the unsigned integer of their size, whatever they are. */
@@ -16,10 +17,12 @@ enum {
     PIECE = 1 << 14,          /* elements of a long row that are copied at once */
     TILE_M = 128,             /* a transposed tile is TILE_M lines of y by TILE_N of x: few pages */
     TILE_N = 32,
-    LINE = 64
+    LINE = 64,
+    PAST_CACHE_BLOCK = 512
 };
 
 struct copy {
+    tape__past_cache_fn *past_cache; /* where y is one element, repeated, and too large for a cache; else NULL */
     size_t item_size;
     const char *x;
     char *y;
@@ -125,6 +128,24 @@ static void visit_row(void *arg, int64_t x, int64_t y, const int64_t *index)
     memcpy(c->y + y * (int64_t)c->item_size, c->x + x * (int64_t)c->item_size, (size_t)c->n * c->item_size);
 }
 
+/* n times the element at `from`, past the caches but for what lies before or behind whole lines. */
+static void fill_past_cache(const struct copy *c, int64_t n, char *to, const char *from)
+{
+    _Alignas(LINE) char block[PAST_CACHE_BLOCK];
+    const char *end = to + n * (int64_t)c->item_size;
+    for (size_t i = 0; i < sizeof block; i += c->item_size)
+        memcpy(block + i, from, c->item_size);
+    const size_t before = -(uintptr_t)to & (LINE - 1);
+    memcpy(to, block, before);
+    for (to += before; end - to >= LINE;) {
+        const int64_t bytes = at_most((end - to) & -LINE, (int64_t)sizeof block);
+        c->past_cache(to, block, (size_t)bytes);
+        to += bytes;
+    }
+    memcpy(to, block, (size_t)(end - to));
+    c->past_cache(to, NULL, 0);
+}
+
 /* The last axis of the walk counts pieces of the row. */
 static void visit_strided(void *arg, int64_t x, int64_t y, const int64_t *index)
 {
@@ -132,7 +153,9 @@ static void visit_strided(void *arg, int64_t x, int64_t y, const int64_t *index)
     int64_t n = at_most(PIECE, c->n - index[c->piece] * PIECE);
     const char *from = c->x + x * (int64_t)c->item_size;
     char *to = c->y + y * (int64_t)c->item_size;
-    if (c->x_stride == 1 && c->y_stride == 1)
+    if (c->past_cache && n * (int64_t)c->item_size >= LINE)
+        fill_past_cache(c, n, to, from);
+    else if (c->x_stride == 1 && c->y_stride == 1)
         memcpy(to, from, (size_t)n * c->item_size);
     else if (c->item_size == 1)
         strided_1(n, (item_1 *)to, c->y_stride, (const item_1 *)from, c->x_stride);
@@ -216,6 +239,8 @@ void tape__copy(const struct tape__parallel *p, size_t item_size, int rank, cons
         copy_tiles(p, &c, &w, axis);
         return;
     }
+    if (c.x_stride == 0 && c.y_stride == 1 && c.n * (int64_t)item_size >= TAPE__PAST_CACHE_BYTES)
+        c.past_cache = tape__kernels()->past_cache;
     bool row = c.x_stride == 1 && c.y_stride == 1 && c.n <= PIECE;
     tape__walk_drop(&w, last);
     c.piece = w.rank;
