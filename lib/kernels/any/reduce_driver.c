@@ -160,38 +160,6 @@ static double result_of(const struct tree *tree, const struct job *j, int reduce
 
 /* ---- runs -------------------------------------------------------------------------------------------------------- */
 
-static void bring_together(char *to, const char *from, int64_t n, int64_t stride, int64_t size)
-{
-    if (stride == 1)
-        memcpy(to, from, (size_t)(n * size));
-    else if (size == sizeof(float))
-        for (int64_t i = 0; i < n; i++)
-            ((float *)to)[i] = ((const float *)from)[i * stride];
-    else
-        for (int64_t i = 0; i < n; i++)
-            ((double *)to)[i] = ((const double *)from)[i * stride];
-}
-
-/* The next *n <= PIECE elements, side by side: where they lie, and then perhaps fewer, or in the buffer. */
-static const void *gather(struct cursor *c, const char *x, int64_t size, int64_t *n, void *buffer)
-{
-    const tape__split *s = c->split;
-    const int last = s->reduced_rank - 1;
-    const int64_t stride = s->reduced_stride[last], pair = 2 * UNIT / size;
-    for (int64_t done = 0, run; done < *n; done += run) {
-        const char *from = x + c->at * size;
-        run = at_most(*n - done, s->reduced_size[last] - c->index[last]);
-        if (stride == 1 && done == 0 && (run == *n || run >= pair)) {
-            *n = run == *n ? run : run / pair * pair;
-            advance(c, *n);
-            return from;
-        }
-        advance(c, run);
-        bring_together((char *)buffer + done * size, from, run, stride, size);
-    }
-    return buffer;
-}
-
 /* Out of line, so that runs that lie side by side do without its frame. */
 __attribute__((noinline)) static double reduce_scattered(const struct job *j, int reducer, const char *x, int64_t begin,
                                                          int64_t end, double c)
@@ -212,7 +180,7 @@ __attribute__((noinline)) static double reduce_scattered(const struct job *j, in
                 NUMBERS(PIECE * sizeof(double))
             } buffer;
             int64_t n = at_most(PIECE, stop - begin);
-            const void *piece = gather(&cursor, x, j->size, &n, &buffer);
+            const void *piece = gather(&cursor, x, j->size, 2 * UNIT / j->size, &n, &buffer);
             kernel->take(reducer, &lanes, n, piece, c);
             begin += n;
         }

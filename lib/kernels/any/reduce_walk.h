@@ -2,6 +2,8 @@
 #ifndef TAPE__REDUCE_WALK_H
 #define TAPE__REDUCE_WALK_H
 
+#include <string.h>
+
 #include "kernels/reduce.h"
 
 enum { TAPE__REDUCE_ITEM = 1 << 15 /* elements of one parallel iteration */ };
@@ -72,6 +74,39 @@ static inline int64_t piece_of(int64_t n, int64_t least, int64_t most)
     while (pieces(n, piece) > most)
         piece *= 2;
     return piece;
+}
+
+static inline void bring_together(char *to, const char *from, int64_t n, int64_t stride, int64_t size)
+{
+    if (stride == 1)
+        memcpy(to, from, (size_t)(n * size));
+    else if (size == sizeof(float))
+        for (int64_t i = 0; i < n; i++)
+            ((float *)to)[i] = ((const float *)from)[i * stride];
+    else
+        for (int64_t i = 0; i < n; i++)
+            ((double *)to)[i] = ((const double *)from)[i * stride];
+}
+
+/* The walk's next *n elements, side by side: where they lie, and then perhaps fewer, a multiple of `least` or all, or
+ * in the buffer. */
+static inline const void *gather(struct cursor *c, const char *x, int64_t size, int64_t least, int64_t *n, void *buffer)
+{
+    const tape__split *s = c->split;
+    const int last = s->reduced_rank - 1;
+    const int64_t stride = s->reduced_stride[last];
+    for (int64_t done = 0, run; done < *n; done += run) {
+        const char *from = x + c->at * size;
+        run = at_most(*n - done, s->reduced_size[last] - c->index[last]);
+        if (stride == 1 && done == 0 && (run == *n || run >= least)) {
+            *n = run == *n ? run : run / least * least;
+            advance(c, *n);
+            return from;
+        }
+        advance(c, run);
+        bring_together((char *)buffer + done * size, from, run, stride, size);
+    }
+    return buffer;
 }
 
 #endif
