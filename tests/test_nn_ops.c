@@ -1,4 +1,5 @@
-/* Softmax and normalisation where the samples do not go: far inputs, infinities, scalars, wrong arguments. */
+/* Layers, softmax, normalisation and attention where the samples do not go: far inputs, infinities, scalars, nothing at
+   all, wrong arguments. */
 #include <check.h>
 #include <limits.h>
 #include <math.h>
@@ -243,6 +244,38 @@ START_TEST(test_normalisation_wrong_arguments)
 }
 END_TEST
 
+/* ---- attention --------------------------------------------------------------------------------------------------- */
+
+/* Each of batch, queries, keys, depth and width is 0 in turn. Values of 1 come out as 1 where there are keys, else 0.
+ */
+START_TEST(test_attention_of_nothing)
+{
+    for (int empty = 0; empty < 5; empty++)
+        for (int causal = 0; causal < 2; causal++) {
+            int64_t n[5] = {2, 3, 4, 2, 5};
+            n[empty] = 0;
+            tape_tensor q = tape_param(TAPE_F64, TAPE_SHAPE(n[0], n[1], n[3]), NULL);
+            tape_tensor k = tape_param(TAPE_F64, TAPE_SHAPE(n[0], n[2], n[3]), NULL);
+            tape_tensor v = tape_param(TAPE_F64, TAPE_SHAPE(n[0], n[2], n[4]), NULL);
+            double *values = tape_data_mut(v);
+            for (int64_t i = 0; i < tape_numel(v); i++)
+                values[i] = 1;
+            tape_tensor y = tape_attention(q, k, v, TAPE_NONE, &(tape_attention_options){.causal = causal, .scale = 1});
+            ck_assert_int_eq(tape_last_status(), TAPE_OK);
+            ck_assert_int_eq(tape_numel(y), n[0] * n[1] * n[4]);
+            for (int64_t i = 0; i < tape_numel(y); i++)
+                ck_assert_double_eq_tol(((const double *)tape_data(y))[i], n[2] ? 1 : 0, 1e-12);
+            ck_assert_int_eq(tape_backward(tape_sum(y, TAPE_ALL, false)), TAPE_OK);
+            double sum = 0;
+            for (int64_t i = 0; i < tape_numel(v); i++)
+                sum += ((const double *)tape_data(tape_gradient(v)))[i];
+            ck_assert_double_eq_tol(sum, n[2] ? (double)(n[0] * n[1] * n[4]) : 0, 1e-12);
+            tape_reset();
+            tape_free(q), tape_free(k), tape_free(v);
+        }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("nn ops");
@@ -259,6 +292,7 @@ int main(void)
     tcase_add_test(all, test_normalisation_of_a_constant_row);
     tcase_add_test(all, test_normalisation_of_nothing);
     tcase_add_test(all, test_normalisation_wrong_arguments);
+    tcase_add_test(all, test_attention_of_nothing);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

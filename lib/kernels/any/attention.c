@@ -229,7 +229,7 @@ static TAPE__NOINLINE struct job make_job(const struct tape__kernels *kernels, c
     job.blocks = ceil_div(a->queries, ROWS);
     job.tasks = threads && work >= PARALLEL_WORK ? min(TASKS, a->batch * (backward ? 1 : job.blocks)) : 1;
     job.scores = aligned(min(ROWS, a->queries) * a->keys * job.item);
-    for (int64_t i = 0; i < job.blocks; i++)
+    for (int64_t i = 0; a->batch > 0 && i < job.blocks; i++)
         for (int which = 0; which < PRODUCTS; which++) {
             struct block b = block_at(&job, 0, i);
             b.first = 0; /* sizes alone count here */
