@@ -168,7 +168,7 @@ static void add_products(text *t, const char *phase, const char *title)
 static void add_op(text *t, const char *op)
 {
     static const int64_t sizes[] = {1 << 12, 1 << 22, 1 << 24};
-    static const char *const names[] = {"forward", "libtorch", "backward", "libtorch"};
+    static const char *const names[] = {"forward", "libtorch fwd", "backward", "libtorch bwd"};
     double n[3], values[4][3];
     svg_curve curves[4];
     svg_chart chart = over_sizes(op, "elements", "ns each", curves, n);
