@@ -351,7 +351,7 @@ static struct variant draw_variant(void)
    their own. */
 START_TEST(tile_edges)
 {
-    static const int64_t sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 24, 31, 33, 40, 65};
+    static const int64_t sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 24, 31, 32, 33, 40, 65};
     static const int64_t ks[] = {0, 1, 2, 3, 7, 8, 9, 17, 24, 31};
     enum { SIZES = sizeof sizes / sizeof *sizes, KS = sizeof ks / sizeof *ks };
     for (int i = 0; i < SIZES; i++)

@@ -38,6 +38,13 @@ static const int tile_rows[] = {8, FULL_ROWS, 3};
 /* Products of few rows: those at once, and the sums of long rows that lie in cache. */
 enum { OUTER_ROWS = 4, STREAM_ROWS = 3, STREAM_STEPS = 4, STREAM_BYTES = 2048, STREAM_FROM = 1024 };
 
+/* The longest rows of B of a product that goes by fours: longer ones are read once for more rows. */
+#if defined(TAPE__ISA_AVX2) || defined(TAPE__ISA_NEON)
+enum { FOURS_BYTES = 256 };
+#else
+enum { FOURS_BYTES = 0 };
+#endif
+
 /* The vectors of the next tile where `left` columns are left, after one of `vecs` or at most so many. What is left for
    the last one is either more than a vector, so that its last vector can overlap the one before, or all of it is less.
  */
@@ -49,7 +56,7 @@ static int vectors_of(int64_t left, int64_t vecs, int lanes)
 }
 
 /* Whether nothing is packed and A and B have one step each. */
-static bool lies_plainly(const tape__gemm_block *g)
+TAPE__INLINE bool lies_plainly(const tape__gemm_block *g)
 {
     return !g->a_packed && !g->b_packed && !g->a_steps && !g->b_steps && !g->b_apart && !g->c_apart;
 }

@@ -194,12 +194,9 @@ static int64_t FOR(thin_block)(const tape__gemm_block *g)
     return g->n;
 }
 
-static void FOR(block)(const tape__gemm_block *g)
+/* A function of its own, lest the others pay for what it keeps. */
+static TAPE__NOINLINE void FOR(usual_block)(const tape__gemm_block *g)
 {
-    if (!g->b_packed && g->b_col != FOR(size)) {
-        TAPE__BORROWED(FOR(tape__gemm_dots))(g);
-        return;
-    }
     const int64_t done = (g->m <= STREAM_ROWS || g->k == 1) && lies_plainly(g) ? FOR(thin_block)(g) : 0;
     if (done == g->n)
         return;
@@ -217,4 +214,15 @@ static void FOR(block)(const tape__gemm_block *g)
         t.b_k = columns * FOR(size);
         FOR(columns)(g, &t, g->b + j * g->k * FOR(size), j, columns);
     }
+}
+
+static void FOR(block)(const tape__gemm_block *g)
+{
+    if (!g->b_packed && g->b_col != FOR(size))
+        TAPE__BORROWED(FOR(tape__gemm_dots))(g);
+    else if (FOURS_BYTES > 0 && g->m % 4 == 0 && g->n % (2 * FOR(LANES)) == 0 && g->n * FOR(size) <= FOURS_BYTES &&
+             g->k > 1 && lies_plainly(g))
+        FOR(fours)(g);
+    else
+        FOR(usual_block)(g);
 }

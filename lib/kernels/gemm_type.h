@@ -137,3 +137,21 @@ static void FOR(columns)(const tape__gemm_block *g, struct tile *t, const char *
         j += wide;
     }
 }
+
+/* Fours of rows by pairs of vectors, of operands that lie plainly: all in one loop, for products so small that what
+   surrounds a tile costs as much as a larger one saves. k > 1. */
+static void FOR(fours)(const tape__gemm_block *g)
+{
+    enum { ROWS = 4, BYTES = 2 * (int)sizeof(FOR(vec)) };
+    const struct tile t = {.g = g, .a_k = g->a_k, .b_k = g->b_k, .b_last = BYTES / 2, .c_last = BYTES / 2};
+    for (int64_t at = 0; at < g->n * FOR(size); at += BYTES) {
+        const char *a = g->a, *add = g->add ? g->add + at : NULL;
+        char *c = g->c + at;
+        for (int64_t left = g->m; left > 0; left -= ROWS) {
+            FOR(tile)(&t, a, g->b + at, c, add, ROWS, 2, false);
+            a += ROWS * g->a_row;
+            c += ROWS * g->c_row;
+            add = add ? add + ROWS * g->add_row : NULL;
+        }
+    }
+}

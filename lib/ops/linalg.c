@@ -170,13 +170,13 @@ static tape_tensor multiply_small(tape_tensor a, tape_tensor b)
     if (lx->rank != 2 || lw->rank != 2 || x->dtype != w->dtype || x->dtype > TAPE_F64 || lx->size[1] != lw->size[0] ||
         !tape__is_dense(lx) || !tape__is_dense(lw))
         return TAPE_NULL;
-    const int64_t m = lx->size[0], n = lw->size[1], k = lx->size[1], size = x->dtype == TAPE_F32 ? 4 : 8;
+    const int64_t m = lx->size[0], n = lw->size[1], k = lx->size[1], size = (int64_t)tape__item_size(x->dtype);
     const tape__gemm_operand rows_x = {x->data, k, 1, {0, 0}}, rows_w = {w->data, n, 1, {0, 0}};
     tape__gemm_block one = tape__block_of(x->dtype, (const int64_t[]){m, n, k}, &rows_x, &rows_w, NULL);
     if (!tape__gemm_is_one_block((tape_dtype)x->dtype, &one))
         return TAPE_NULL;
     const tape__layout *layout = n == k ? lx : tape__layout_dense(&t->layouts, 2, (const int64_t[]){m, n});
-    void *data = layout && layout->numel > 1 ? tape__arena_get(&t->arena, (size_t)(m * n * size)) : NULL;
+    void *data = layout ? tape__arena_get(&t->arena, (size_t)(m * n * size)) : NULL;
     tape__node *y = data ? tape__short_node(t, x, &slot) : NULL;
     if (!y) {
         if (data)
@@ -186,15 +186,15 @@ static tape_tensor multiply_small(tape_tensor a, tape_tensor b)
     one.c = y->data = data;
     y->layout = layout;
     y->u.extra = NULL;
-    tape__gemm_run_one_block(t->kernels->gemm, (tape_dtype)x->dtype, &one);
-    return tape__short_record(t, TAPE__OP_matmul, y, slot, TAPE__OWNS_BLOCK, x, p, w, q);
+    const tape_tensor made = tape__short_record(t, TAPE__OP_matmul, y, slot, TAPE__OWNS_BLOCK, x, p, w, q);
+    tape__gemm_run_one_block(t->kernels->gemm, y->dtype, &one);
+    return made;
 }
 
 tape_tensor tape_matmul(tape_tensor a, tape_tensor b)
 {
     tape_tensor y = multiply_small(a, b);
-    const tape_tensor x[2] = {a, b};
-    return tape_is_null(y) ? tape__run(TAPE__OP_matmul, x, 2, NULL, 0) : y;
+    return tape_is_null(y) ? tape__run(TAPE__OP_matmul, (const tape_tensor[]){a, b}, 2, NULL, 0) : y;
 }
 
 /* ---- products of fixed rank -------------------------------------------------------------------------------------- */
