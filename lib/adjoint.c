@@ -77,6 +77,20 @@ void tape__adjoint_release(tape *t, tape__adjoint *adjoint)
     }
 }
 
+typedef struct copying {
+    const tape__layout *layout;
+    const void *from;
+    void *to;
+    unsigned dtype;
+} copying;
+
+static bool copy(tape *t, const void *arguments)
+{
+    const copying *c = arguments;
+    tape__copy_dense(t, c->layout, c->dtype, c->from, c->to);
+    return true;
+}
+
 tape__adjoint *tape__adjoint_of(tape *t, const tape__node *x)
 {
     if (!tape__is_single(x)) {
@@ -85,39 +99,84 @@ tape__adjoint *tape__adjoint_of(tape *t, const tape__node *x)
     }
     tape__adjoint *adjoint = tape__adjoint_new(t, x->layout->dense, x->dtype);
     if (adjoint)
-        memcpy(adjoint->data, &x->adj, tape__item_size(x->dtype));
+        TAPE__DO(t, copy, (&(copying){x->layout->dense, &x->adj, adjoint->data, x->dtype}));
     return adjoint;
 }
 
-/* out = a + b over `dense`'s shape; out may be a. */
-static void add(tape *t, const tape__layout *dense, int dtype, void *out, const void *a, const tape__layout *la,
-                const void *b, const tape__layout *lb)
+/* ---- what is done to memory -------------------------------------------------------------------------------------- */
+
+/* out = a + b over the shape; out may be a. */
+typedef struct addition {
+    const tape__layout *dense, *la, *lb;
+    const void *a, *b;
+    void *out;
+    int dtype;
+} addition;
+
+static bool add(tape *t, const void *arguments)
 {
-    const void *data[2] = {a, b};
-    if (la == dense && lb == dense) {
-        tape__ewise_flat_value(t->kernels, tape__threads_of(t), TAPE__EW_add, dtype, dense->numel, 0, out, data, NULL);
-        return;
+    const addition *s = arguments;
+    const tape__layout *dense = s->dense;
+    const void *data[2] = {s->a, s->b};
+    if (s->la == dense && s->lb == dense) {
+        tape__ewise_flat_value(t->kernels, tape__threads_of(t), TAPE__EW_add, s->dtype, dense->numel, 0, s->out, data,
+                               NULL);
+        return true;
     }
-    const tape__plan *plan = tape__plan_of(t->plans, &t->layouts, dense, la, lb, NULL);
-    if (tape__plan_run(t, plan, &(tape__planned){TAPE__EW_add, -1, dtype, false, NULL, out, {a, b}}))
-        return;
-    const int64_t *stride[2] = {la->stride, lb->stride};
-    tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, dtype, dense->rank, dense->size, out, data, stride,
-                      NULL);
+    const tape__plan *plan = tape__plan_of(t->plans, &t->layouts, dense, s->la, s->lb, NULL);
+    if (tape__plan_run(t, plan, &(tape__planned){TAPE__EW_add, -1, s->dtype, false, NULL, s->out, {s->a, s->b}}))
+        return true;
+    const int64_t *stride[2] = {s->la->stride, s->lb->stride};
+    tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, s->dtype, dense->rank, dense->size, s->out, data,
+                      stride, NULL);
+    return true;
 }
 
-static void contribute_single(tape__node *x, const void *data)
+/* One element. */
+typedef struct single {
+    tape__node *x;
+    const void *data;
+    bool has; /* x has an adjoint to add to */
+} single;
+
+static bool add_single(tape *t, const void *arguments)
 {
-    bool has = x->flags & TAPE__HAS_ADJOINT;
-    x->flags |= TAPE__HAS_ADJOINT;
+    const single *s = arguments;
+    tape__node *x = s->x;
+    (void)t;
     if (x->dtype == TAPE_F64) {
-        double value = *(const double *)data;
-        x->adj.f64 = has ? x->adj.f64 + value : value;
+        double value = *(const double *)s->data;
+        x->adj.f64 = s->has ? x->adj.f64 + value : value;
     } else {
-        float value = *(const float *)data;
-        x->adj.f32 = has ? x->adj.f32 + value : value;
+        float value = *(const float *)s->data;
+        x->adj.f32 = s->has ? x->adj.f32 + value : value;
     }
+    return true;
 }
+
+static void contribute_single(tape *t, tape__node *x, const void *data)
+{
+    const single s = {x, data, x->flags & TAPE__HAS_ADJOINT};
+    x->flags |= TAPE__HAS_ADJOINT;
+    TAPE__DO(t, add_single, &s);
+}
+
+typedef struct summation {
+    tape__reduce_args args;
+    tape__split split;
+    unsigned dtype;
+} summation;
+
+static bool sum(tape *t, const void *arguments)
+{
+    const summation *s = arguments;
+    tape__reduce_args args = s->args;
+    args.split = &s->split;
+    t->kernels->reduce->reduce[s->dtype](tape__threads_of(t), &args);
+    return true;
+}
+
+/* ---- contributions ----------------------------------------------------------------------------------------------- */
 
 static bool is_exclusive(const tape__adjoint *adjoint)
 {
@@ -175,10 +234,8 @@ static bool contribute_first(tape *t, tape__node *x, const void *data, const tap
                              tape__adjoint *holder)
 {
     if (!holder || holder->lent) {
-        tape__adjoint *copy = first_adjoint(t, x);
-        if (copy)
-            tape__copy_dense(t, layout, x->dtype, data, copy->data);
-        return copy;
+        tape__adjoint *own = first_adjoint(t, x);
+        return own && TAPE__DO(t, copy, (&(copying){layout, data, own->data, x->dtype}));
     }
     tape__adjoint *mine = holder;
     if (holder->data == data && holder->layout == layout)
@@ -193,19 +250,19 @@ static bool contribute_first(tape *t, tape__node *x, const void *data, const tap
 bool tape__contribute(tape *t, tape__node *x, const void *data, const tape__layout *layout, tape__adjoint *holder)
 {
     if (tape__is_single(x)) {
-        contribute_single(x, data);
+        contribute_single(t, x, data);
         return true;
     }
     if (!(x->flags & TAPE__HAS_ADJOINT))
         return contribute_first(t, x, data, layout, holder);
     tape__adjoint *old = x->adj.adjoint;
-    tape__adjoint *sum = is_exclusive(old) ? old : tape__adjoint_new(t, x->layout->dense, x->dtype);
-    if (!sum)
+    tape__adjoint *whole = is_exclusive(old) ? old : tape__adjoint_new(t, x->layout->dense, x->dtype);
+    if (!whole)
         return false;
-    add(t, x->layout->dense, x->dtype, sum->data, old->data, old->layout, data, layout);
-    if (sum != old) {
+    TAPE__DO(t, add, (&(addition){x->layout->dense, old->layout, layout, old->data, data, whole->data, x->dtype}));
+    if (whole != old) {
         tape__adjoint_release(t, old);
-        x->adj.adjoint = sum;
+        x->adj.adjoint = whole;
     }
     return true;
 }
@@ -233,7 +290,7 @@ static TAPE__NOINLINE void *make_exclusive(tape *t, tape__node *x)
     tape__adjoint *old = x->adj.adjoint, *mine = new_adjoint(t, x->layout->dense, x->dtype);
     if (!mine)
         return NULL;
-    tape__copy_dense(t, old->layout, x->dtype, old->data, mine->data);
+    TAPE__DO(t, copy, (&(copying){old->layout, old->data, mine->data, x->dtype}));
     tape__adjoint_release(t, old);
     x->adj.adjoint = mine;
     return mine->data;
@@ -258,13 +315,12 @@ bool tape__contribute_sum(tape *t, tape__node *x, const void *data, const tape__
     int lead = layout->rank - x->layout->rank;
     for (int d = 0; d < layout->rank; d++)
         mask |= (unsigned)(d < lead || x->layout->size[d - lead] != layout->size[d]) << d;
-    tape__split split;
-    tape__split_axes(&split, layout->rank, layout->size, layout->stride, mask);
-    tape__reduce_args args = {.reduction = TAPE__SUM, .split = &split, .x = data};
-    args.y = tape__adjoint_target(t, x, &args.accumulate);
-    if (args.y)
-        t->kernels->reduce->reduce[x->dtype](tape__threads_of(t), &args);
-    return args.y;
+    summation s;
+    tape__split_axes(&s.split, layout->rank, layout->size, layout->stride, mask);
+    s.args = (tape__reduce_args){.reduction = TAPE__SUM, .x = data};
+    s.args.y = tape__adjoint_target(t, x, &s.args.accumulate);
+    s.dtype = x->dtype;
+    return s.args.y && TAPE__DO(t, sum, &s);
 }
 
 bool tape__adjoint_is_spare(const tape *t, const tape__adjoint *g)

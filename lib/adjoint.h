@@ -9,7 +9,7 @@
 #ifndef TAPE__ADJOINT_H
 #define TAPE__ADJOINT_H
 
-#include "tape.h"
+#include "memo.h"
 
 typedef struct tape__adjoint {
     void *data;
@@ -77,7 +77,8 @@ static inline void tape__adjoint_drop(tape *t, tape__node *x)
  * One record of a plain sweep for an op that has a fused VJP: nodes and memory instead of handles, so that a small op
  * costs little more than its arithmetic. A fused VJP reads y's adjoint and adds to those of the inputs that `needs`
  * names, by tape__contribute() and tape__adjoint_target(). It returns false without having changed anything where it
- * does not apply (a layout it does not take, say): then the op's vjp() runs. After an error it returns false too.
+ * does not apply (a layout it does not take, say): then the op's vjp() runs. After an error it returns false too. What
+ * it does to memory, it does by tasks (memo.h).
  */
 struct tape__fused {
     tape *t;

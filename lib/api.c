@@ -87,7 +87,8 @@ tape_statistics tape_stats(void)
                              .bytes_peak = t->bytes_peak,
                              .bytes_reserved = t->memory.reserved,
                              .records = t->count,
-                             .allocator_calls = t->memory.calls};
+                             .allocator_calls = t->memory.calls,
+                             .repeated_sweeps = t->repeated_sweeps};
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */

@@ -75,6 +75,7 @@ static bool prepare_commit(tape__sweep *s)
     tape *t = s->t;
     if (TAPE__LIKELY(are_ready(s)))
         return true;
+    tape__forgo(t);
     if (!run_hooks(s))
         return false;
     for (uint32_t slot = s->leaves; slot != TAPE__NO_SLOT; slot = tape__at(t, slot)->in[0]) {
@@ -88,39 +89,48 @@ static bool prepare_commit(tape__sweep *s)
     return true;
 }
 
-/* gradient = or += the adjoint, which lies elsewhere. */
-static void write_gradient(const tape *t, const tape__leaf *leaf, const tape__node *x, void *gradient)
+/* Where it lies elsewhere. */
+static void write_gradient(const tape *t, const tape__gain *gain, void *gradient)
 {
-    const bool single = tape__is_single(x);
-    const void *data = single ? (const void *)&x->adj : x->adj.adjoint->data;
-    const tape__layout *layout = single ? x->layout : x->adj.adjoint->layout, *dense = x->layout->dense;
-    if (x->dtype != leaf->dtype) { /* promoted to f64 by the checker */
-        tape__cast(tape__threads_of(t), dense->rank, dense->size, x->dtype, data, layout->stride, leaf->dtype,
-                   gradient);
+    const tape__leaf *leaf = gain->leaf;
+    const tape__layout *dense = gain->x->layout->dense;
+    const unsigned dtype = gain->x->dtype;
+    if (dtype != leaf->dtype) { /* promoted to f64 by the checker */
+        tape__cast(tape__threads_of(t), dense->rank, dense->size, (tape_dtype)dtype, gain->data, gain->layout->stride,
+                   leaf->dtype, gradient);
     } else if (leaf->has_gradient) {
-        const void *operands[2] = {gradient, data};
-        const int64_t *strides[2] = {dense->stride, layout->stride};
-        tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, x->dtype, dense->rank, dense->size, gradient,
+        const void *operands[2] = {gradient, gain->data};
+        const int64_t *strides[2] = {dense->stride, gain->layout->stride};
+        tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, (int)dtype, dense->rank, dense->size, gradient,
                           operands, strides, NULL);
     } else {
-        tape__copy_dense(t, layout, x->dtype, data, gradient);
+        tape__copy_dense(t, gain->layout, dtype, gain->data, gradient);
     }
 }
 
-static void commit_leaf(const tape *t, const tape__node *x)
+void tape__commit(const tape *t, const tape__gain *gain)
 {
-    tape__leaf *leaf = x->u.leaf, *gradient = tape__leaf_gradient(leaf);
-    if (!tape__is_single(x) && x->adj.adjoint->leaf) { /* in place: the claim keeps others out until it is given back */
-        assert(x->adj.adjoint->data == gradient->data);
+    tape__leaf *leaf = gain->leaf, *gradient = tape__leaf_gradient(leaf);
+    if (gain->claimed) { /* that keeps others out until it is given back */
+        assert(gain->data == gradient->data);
         gradient->version++;
         leaf->has_gradient = true;
         return;
     }
     tape__leaf_lock_gradient(leaf);
     gradient->version++;
-    write_gradient(t, leaf, x, gradient->data);
+    write_gradient(t, gain, gradient->data);
     leaf->has_gradient = true;
     tape__leaf_unlock(leaf);
+}
+
+static void commit_leaf(tape *t, const tape__node *x)
+{
+    const tape__adjoint *a = tape__is_single(x) ? NULL : x->adj.adjoint;
+    const tape__gain gain = {x->u.leaf, x, a ? a->data : &x->adj, a ? a->layout : x->layout, a && a->leaf};
+    tape__commit(t, &gain);
+    if (TAPE__UNLIKELY(t->noting != NULL))
+        tape__memo_gain(t, &gain);
 }
 
 static void finish_leaves(tape__sweep *s, bool commit)
@@ -144,6 +154,7 @@ bool tape__sweep_finish(tape__sweep *s, bool ok)
     tape__span_end(t, start, TAPE__OP_NONE, "commit", ok ? &(tape__span_nodes){.n_out = 0} : NULL);
     tape__profile_leave_sweep(t, timed);
     tape__note_peak(t);
+    tape__memo_end(t, ok);
     return ok;
 }
 
@@ -163,6 +174,11 @@ static tape_status backward(tape_tensor y, tape_tensor cotangent, bool consume)
         tape__error(t, TAPE_ERROR_ARGUMENT, "y depends on no leaf with gradient (all constant, detached or paused)");
         return t->status;
     }
+    const bool usual = tape_is_none(cotangent) && !consume;
+    if (usual && tape__memo_repeat(t, slot))
+        return t->status;
+    if (usual)
+        tape__memo_begin(t, slot);
     tape__sweep s = {.t = t, .to_leaves = true, .consume = consume, .kept = slot, .leaves = TAPE__NO_SLOT};
     t->settle = tape__adjoint_settle;
     t->claiming = true;

@@ -97,8 +97,8 @@ bool tape__sweep_seed(tape__sweep *s, uint32_t y, tape_tensor cotangent)
     memcpy(shape.size, node->layout->size, sizeof shape.size);
     if (s->record)
         return add_recorded(s, node, tape_full(node->dtype, shape, 1.0));
-    const float one_f32 = 1;
-    const double one_f64 = 1;
+    static const float one_f32 = 1;
+    static const double one_f64 = 1;
     return tape__contribute(t, node, node->dtype == TAPE_F32 ? (const void *)&one_f32 : &one_f64, node->layout, NULL);
 }
 

@@ -51,6 +51,12 @@ static inline bool tape__sweep_wants(const tape__sweep *s, uint32_t slot, const 
     return node->flags & (s->to_leaves ? TAPE__REQUIRES_GRAD : TAPE__WANTED);
 }
 
+/* Whether an input of a record gets an adjoint. */
+TAPE__INLINE bool tape__is_wanted(const tape__sweep *s, uint32_t slot, const tape__node *x)
+{
+    return x->flags & TAPE__REQUIRES_GRAD && tape__sweep_wants(s, slot, x);
+}
+
 /* x's adjoint += the tensor g, in either mode; g has x's shape. */
 bool tape__sweep_add(tape__sweep *s, uint32_t slot, tape_tensor g);
 
@@ -68,6 +74,9 @@ void tape__consume(tape__sweep *s, uint32_t slot, uint32_t n);
 
 /* The same for one derivative of an elementwise record of n inputs: `uses` is tape__ewise_uses(). */
 bool tape__check_uses(tape *t, const tape__node *y, const uint32_t *in, const uint32_t *saved, int n, unsigned uses);
+
+/* What became of a short way: done, left to the long way without a trace, or failed with an error. */
+enum tape__outcome { TAPE__DONE, TAPE__DECLINED, TAPE__FAILED };
 
 /* One record: its VJP, by the fused elementwise kernels, or by handles (general ops, create_graph). */
 bool tape__visit_elementwise(tape__sweep *s, tape__node *y);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "events.h"
+#include "memo.h"
 #include "op_index.h"
 #include "profile.h"
 #include "trace.h"
@@ -76,6 +77,7 @@ TAPE__NOINLINE void tape_destroy(tape *t)
         t->guest->end(t, t->guest);
     tape__profile_free(t);
     tape__trace_free(t);
+    tape__memos_free(t);
     for (uint32_t i = 0; i < t->capacity / TAPE__NODES_PER_CHUNK; i++)
         tape__memory_put(&t->memory, t->chunks[i], TAPE__NODES_PER_CHUNK * sizeof(tape__node));
     tape__memory_put(&t->memory, t->chunks, t->chunk_slots * sizeof *t->chunks);

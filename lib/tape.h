@@ -266,6 +266,9 @@ struct tape {
     uint32_t mark_count, mark_capacity;
     uint64_t next_mark;
     struct tape__adjoint *free_adjoints;
+    struct tape__memos *memos; /* memo.h; NULL before the first */
+    int64_t repeated_sweeps;
+    struct tape__memo *noting; /* what the running sweep is remembered in; mostly NULL */
     tape__release *releases;
     size_t bytes_peak;
     uint32_t consumed_from, consumed_to; /* records whose saved values a sweep has let go */

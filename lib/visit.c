@@ -1,18 +1,10 @@
-/* One record on the way back: checks what it saved, then runs its VJP, by handles or by the fused elementwise kernels.
- */
+/* One record on the way back: checks what it saved, then runs its VJP, by handles or on memory. */
 #include <assert.h>
 #include <string.h>
 
-#include "kernels/any/ewise_driver.h"
-#include "kernels/kernels.h"
 #include "sweep.h"
 
 #define FEW 8
-
-TAPE__INLINE bool is_wanted(const tape__sweep *s, uint32_t slot, const tape__node *x)
-{
-    return x->flags & TAPE__REQUIRES_GRAD && tape__sweep_wants(s, slot, x);
-}
 
 /* ---- saved values ------------------------------------------------------------------------------------------------ */
 
@@ -213,8 +205,6 @@ static bool run_vjp(visit *v)
     return ok;
 }
 
-enum outcome { DONE, DECLINED, FAILED };
-
 /* Finds which inputs want an adjoint. Whether one that the derivative reads was written since: tape__check_saved() then
  * says what it was. */
 TAPE__INLINE bool look_at_inputs(const tape__sweep *s, tape__fused *f, const uint32_t *saved, unsigned flags)
@@ -223,20 +213,20 @@ TAPE__INLINE bool look_at_inputs(const tape__sweep *s, tape__fused *f, const uin
     f->needs = 0;
     for (int i = 0; i < f->n_in; i++) {
         const tape__node *x = tape__at(f->t, f->in[i]);
-        f->needs |= (unsigned)is_wanted(s, f->in[i], x) << i;
+        f->needs |= (unsigned)tape__is_wanted(s, f->in[i], x) << i;
         stale |= *x->version ^ saved[i] ? flags & TAPE__SAVES(i) : 0;
     }
     return stale || (flags & TAPE__SAVES_OUTPUT && f->y->own_version);
 }
 
 /* The short way of an op with a fused VJP. */
-TAPE__INLINE enum outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot)
+TAPE__INLINE enum tape__outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot)
 {
     tape *t = s->t;
     const tape__op *op = &tape__ops[y->op];
     const uint32_t *saved;
     if (!(y->flags & TAPE__HAS_ADJOINT) || y->flags & TAPE__SIBLING_ADJOINT)
-        return DECLINED;
+        return TAPE__DECLINED;
     tape__fused f;
     f.t = t;
     f.y = y;
@@ -245,9 +235,9 @@ TAPE__INLINE enum outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot
     f.n_in = tape__record_inputs(y, &f.in, &saved);
     const bool stale = look_at_inputs(s, &f, saved, op->flags);
     if (!f.needs)
-        return DONE;
+        return TAPE__DONE;
     if (TAPE__UNLIKELY(stale || tape__record_outputs(y) > 1) && !tape__check_saved(t, slot))
-        return FAILED;
+        return TAPE__FAILED;
     const bool single = tape__is_single(y);
     f.holder = single ? NULL : y->adj.adjoint;
     f.g = single ? (const void *)&y->adj : f.holder->data;
@@ -256,13 +246,14 @@ TAPE__INLINE enum outcome run_fused(tape__sweep *s, tape__node *y, uint32_t slot
     t->op_name = op->name;
     bool done = op->fused(&f);
     t->op_name = before;
-    return done ? DONE : t->status == TAPE_OK ? DECLINED : FAILED;
+    return done ? TAPE__DONE : t->status == TAPE_OK ? TAPE__DECLINED : TAPE__FAILED;
 }
 
 /* The long way: by handles. */
 static TAPE__NOINLINE bool visit_by_handles(tape__sweep *s, tape__node *y, uint32_t slot)
 {
     tape *t = s->t;
+    tape__forgo(t);
     const uint32_t *saved;
     visit v = {.s = s, .slot = slot, .y = y, .sunk = -1};
     v.n_in = tape__record_inputs(v.y, &v.in, &saved);
@@ -281,7 +272,7 @@ static TAPE__NOINLINE bool visit_by_handles(tape__sweep *s, tape__node *y, uint3
         const tape__node *x = tape__at(t, v.in[i]);
         v.x[i] = tape__handle(t, v.in[i]);
         v.gx[i] = TAPE_NONE;
-        v.needs[i] = is_wanted(s, v.in[i], x);
+        v.needs[i] = tape__is_wanted(s, v.in[i], x);
         any |= v.needs[i];
     }
     bool ok = !any || (tape__check_saved(t, slot) && run_vjp(&v));
@@ -293,253 +284,8 @@ static TAPE__NOINLINE bool visit_by_handles(tape__sweep *s, tape__node *y, uint3
 bool tape__visit_general(tape__sweep *s, uint32_t slot)
 {
     tape__node *y = tape__at(s->t, slot);
-    enum outcome fused = DECLINED;
+    enum tape__outcome fused = TAPE__DECLINED;
     if (tape__ops[y->op].fused && !s->record && s->t->wrong_op != y->op)
         fused = run_fused(s, y, slot);
-    return fused == DECLINED ? visit_by_handles(s, y, slot) : fused == DONE;
-}
-
-/* ---- elementwise ops: fused kernels ------------------------------------------------------------------------------ */
-
-typedef struct fused {
-    tape *t;
-    tape__node *y, *x[TAPE__EWISE_INPUTS];
-    const uint32_t *in, *saved;
-    int n_in, ewise;
-    unsigned wanted; /* bit i: input i */
-    const double *params;
-    const void *g; /* y's adjoint */
-    const tape__layout *g_layout;
-    tape__adjoint *holder; /* keeps it; NULL for a one-element y */
-} fused;
-
-/* Input k, and its layout, if the derivative reads it. */
-TAPE__INLINE const void *data_of(const fused *f, unsigned uses, int k)
-{
-    return uses >> k & 1 ? f->x[k]->data : NULL;
-}
-
-TAPE__INLINE const tape__layout *layout_of(const fused *f, unsigned uses, int k)
-{
-    return uses >> k & 1 ? f->x[k]->layout : NULL;
-}
-_Static_assert(TAPE__USES_X0 == 1 && TAPE__USES_X1 == 2 && TAPE__USES_X2 == 4, "bit k stands for input k");
-
-/* out (+)= d_i * g over y's shape. */
-static void run_derivative(const fused *f, int i, unsigned uses, void *out, bool accumulate)
-{
-    tape *t = f->t;
-    const tape__layout *shape = f->y->layout->dense;
-    if (f->n_in < TAPE__EWISE_INPUTS) {
-        const tape__plan *plan =
-            tape__plan_of(t->plans, &t->layouts, shape, layout_of(f, uses, 0), layout_of(f, uses, 1), f->g_layout);
-        tape__planned p = {f->ewise,
-                           i,
-                           f->y->dtype,
-                           accumulate,
-                           f->params,
-                           out,
-                           {data_of(f, uses, 0), data_of(f, uses, 1), NULL, f->y->data, f->g}};
-        if (TAPE__LIKELY(tape__plan_run(t, plan, &p)))
-            return;
-    }
-    int64_t stride[TAPE__EWISE_INPUTS][TAPE_MAX_RANK];
-    const void *data[TAPE__EWISE_INPUTS] = {NULL};
-    for (int k = 0; k < f->n_in; k++) {
-        data[k] = data_of(f, uses, k);
-        tape__broadcast_strides(f->x[k]->layout, shape->rank, shape->size, stride[k]);
-    }
-    tape__ewise_derivative(t->kernels, tape__threads_of(t), f->ewise, i, f->y->dtype, shape->rank, shape->size, out,
-                           accumulate, f->g, f->g_layout->stride, data,
-                           (const int64_t *const[]){stride[0], stride[1], stride[2]}, f->y->data, f->params);
-}
-
-/* x was stretched: the product over y's shape goes to a block of its own and is summed down. */
-static bool derive_stretched(const fused *f, int i, unsigned uses)
-{
-    tape *t = f->t;
-    if (uses & TAPE__USES_ONE)
-        return tape__contribute_sum(t, f->x[i], f->g, f->g_layout);
-    const tape__layout *dense = f->y->layout->dense;
-    size_t bytes = (size_t)dense->numel * tape__item_size(f->y->dtype);
-    void *product = tape__arena_get(&t->arena, bytes);
-    if (!product)
-        return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for an adjoint of %s", TAPE__LAYOUT_TEXT(dense));
-    run_derivative(f, i, uses, product, false);
-    bool ok = tape__contribute_sum(t, f->x[i], product, dense);
-    tape__arena_put(&t->arena, product, bytes);
-    return ok;
-}
-
-static bool is_written(const fused *f, unsigned uses)
-{
-    unsigned stale = uses & TAPE__USES_Y ? f->y->own_version : 0;
-    for (int k = 0; k < f->n_in; k++)
-        stale |= uses >> k & 1 ? *f->x[k]->version ^ f->saved[k] : 0;
-    return stale;
-}
-
-/* `last`: nobody reads g any more. */
-static bool derive(const fused *f, int i, bool last)
-{
-    tape *t = f->t;
-    tape__node *x = f->x[i];
-    const unsigned uses = tape__ewise_uses(f->ewise, i);
-    if (is_written(f, uses) && !tape__check_uses(t, f->y, f->in, f->saved, f->n_in, uses))
-        return false;
-    if (x->layout->numel != f->y->layout->numel)
-        return derive_stretched(f, i, uses);
-    const tape__layout *dense = x->layout->dense;
-    if (uses & TAPE__USES_ONE && (f->g_layout == dense || dense == f->y->layout->dense))
-        return tape__contribute(t, x, f->g, f->g_layout, f->holder);
-    bool accumulate = false;
-    void *out = last ? tape__adjoint_inherit(t, f->y, x) : NULL;
-    if (!out && !(out = tape__adjoint_target(t, x, &accumulate)))
-        return false;
-    run_derivative(f, i, uses, out, accumulate);
-    return true;
-}
-
-/* The input that comes last, because it may inherit y's adjoint; -1 if none may. */
-static int heir_of(const fused *f)
-{
-    for (int i = 0; i < f->n_in && f->holder; i++) {
-        const tape__node *x = f->x[i];
-        bool alone = f->wanted >> i & 1 && x->layout->dense == f->g_layout && !(x->flags & TAPE__HAS_ADJOINT) &&
-                     !(tape__ewise_uses(f->ewise, i) & TAPE__USES_ONE);
-        for (int k = 0; alone && k < f->n_in; k++)
-            alone = k == i || f->in[k] != f->in[i];
-        if (alone)
-            return i;
-    }
-    return -1;
-}
-
-/* ---- one element ------------------------------------------------------------------------------------------------- */
-
-/* x's adjoint += d g for a one-element x, a strong zero where g is 0. */
-#define ADD_SINGLE(type, x, field, d, g)                                                                               \
-    do {                                                                                                               \
-        type product = (g) == 0 ? 0 : (d) * (g);                                                                       \
-        (x)->adj.field = (x)->flags & TAPE__HAS_ADJOINT ? (x)->adj.field + product : product;                          \
-        (x)->flags |= TAPE__HAS_ADJOINT;                                                                               \
-    } while (0)
-
-/* The arithmetic of one-element tensors costs less than any call: written out for add, sub and mul. */
-#define DERIVE_SINGLE(type, field)                                                                                     \
-    do {                                                                                                               \
-        type g = y->adj.field;                                                                                         \
-        if (wants_a)                                                                                                   \
-            ADD_SINGLE(type, a, field, mul ? *(const type *)b->data : 1, g);                                           \
-        if (wants_b)                                                                                                   \
-            ADD_SINGLE(type, b, field, mul ? *(const type *)a->data : y->op == TAPE__OP_sub ? -1 : 1, g);              \
-    } while (0)
-
-/* False where it does not apply, a saved value that was written included: the long way then reports it. */
-TAPE__INLINE bool derive_single(tape__sweep *s, tape__node *y)
-{
-    bool mul = y->op == TAPE__OP_mul;
-    if (!(mul || y->op == TAPE__OP_add || y->op == TAPE__OP_sub) || !tape__is_single(y))
-        return false;
-    tape__node *a = tape__at(s->t, y->in[0]), *b = tape__at(s->t, y->in[1]);
-    if (!s->to_leaves || !tape__is_single(a) || !tape__is_single(b))
-        return false;
-    bool wants_a = a->flags & TAPE__REQUIRES_GRAD, wants_b = b->flags & TAPE__REQUIRES_GRAD;
-    if (mul && ((wants_a && *b->version != y->saved[1]) || (wants_b && *a->version != y->saved[0])))
-        return false;
-    if (y->dtype == TAPE_F32)
-        DERIVE_SINGLE(float, f32);
-    else
-        DERIVE_SINGLE(double, f64);
-    return true;
-}
-
-/* ---- one layout -------------------------------------------------------------------------------------------------- */
-
-static bool is_unwritten(const tape__node *y, tape__node *const *x, unsigned uses)
-{
-    return !(uses & TAPE__USES_X0 && *x[0]->version != y->saved[0]) &&
-           !(uses & TAPE__USES_X1 && *x[1]->version != y->saved[1]) && !(uses & TAPE__USES_Y && y->own_version);
-}
-
-/* x[i]'s adjoint += d_i g; `last`: nobody reads g any more. */
-static bool derive_one(tape *t, tape__node *y, tape__node *const *x, int i, bool last)
-{
-    const int ewise = tape__ops[y->op].ewise;
-    tape__adjoint *g = y->adj.adjoint;
-    if (tape__ewise_uses(ewise, i) & TAPE__USES_ONE)
-        return tape__contribute(t, x[i], g->data, g->layout, g);
-    const int64_t n = y->layout->numel;
-    const void *const data[3] = {x[0]->data, x[1]->data, NULL};
-    bool accumulate = false;
-    void *out = last ? tape__adjoint_inherit(t, y, x[i]) : NULL;
-    if (!out && !(out = tape__adjoint_target(t, x[i], &accumulate)))
-        return false;
-    tape__ewise_flat_derivative(t->kernels, n < TAPE__EWISE_SERIAL ? NULL : tape__threads_of(t), ewise, i, y->dtype, n,
-                                0, out, accumulate, g->data, data, y->data, NULL);
-    return true;
-}
-
-/*
- * Where y, its adjoint and its inputs share one dense layout there is nothing to plan. A saved value that was written
- * is declined: the long way reports it. The input that has no adjoint yet comes last, for it may inherit y's.
- */
-static enum outcome derive_alike(tape__sweep *s, tape__node *y)
-{
-    tape *t = s->t;
-    const tape__op *op = &tape__ops[y->op];
-    const tape__layout *layout = y->layout;
-    if (tape__is_single(y) || y->u.extra || y->adj.adjoint->layout != layout || !tape__is_dense(layout))
-        return DECLINED;
-    const int last = op->arity - 1;
-    tape__node *x[2] = {tape__at(t, y->in[0])};
-    x[1] = last ? tape__at(t, y->in[1]) : x[0];
-    if (x[0]->layout != layout || x[1]->layout != layout)
-        return DECLINED;
-    const bool wants_0 = is_wanted(s, y->in[0], x[0]), wants_1 = last && is_wanted(s, y->in[1], x[1]);
-    const unsigned uses =
-        (wants_0 ? tape__ewise_uses(op->ewise, 0) : 0) | (wants_1 ? tape__ewise_uses(op->ewise, 1) : 0);
-    if (!is_unwritten(y, x, uses))
-        return DECLINED;
-    const bool swapped = wants_0 && wants_1 && x[0] != x[1] && x[1]->flags & TAPE__HAS_ADJOINT;
-    if (swapped && !derive_one(t, y, x, 1, false))
-        return FAILED;
-    if (wants_0 && !derive_one(t, y, x, 0, swapped || !wants_1))
-        return FAILED;
-    return !wants_1 || swapped || derive_one(t, y, x, 1, true) ? DONE : FAILED;
-}
-
-static bool visit_any(tape__sweep *s, tape__node *y)
-{
-    fused f;
-    const bool single = tape__is_single(y);
-    f.t = s->t;
-    f.y = y;
-    f.ewise = tape__ops[y->op].ewise;
-    f.params = tape__record_attr(y);
-    f.n_in = tape__record_inputs(y, &f.in, &f.saved);
-    f.wanted = 0;
-    for (int k = 0; k < f.n_in; k++) {
-        f.x[k] = tape__at(s->t, f.in[k]);
-        f.wanted |= (unsigned)is_wanted(s, f.in[k], f.x[k]) << k;
-    }
-    f.holder = single ? NULL : y->adj.adjoint;
-    f.g = single ? (const void *)&y->adj : f.holder->data;
-    f.g_layout = single ? y->layout : f.holder->layout;
-    const int heir = heir_of(&f);
-    for (int i = 0; i < f.n_in; i++)
-        if (i != heir && f.wanted >> i & 1 && !derive(&f, i, false))
-            return false;
-    return heir < 0 || derive(&f, heir, true);
-}
-
-static bool visit_tensor(tape__sweep *s, tape__node *y)
-{
-    enum outcome alike = derive_alike(s, y);
-    return alike == DECLINED ? visit_any(s, y) : alike == DONE;
-}
-
-bool tape__visit_elementwise(tape__sweep *s, tape__node *y)
-{
-    return derive_single(s, y) || visit_tensor(s, y);
+    return fused == TAPE__DECLINED ? visit_by_handles(s, y, slot) : fused == TAPE__DONE;
 }

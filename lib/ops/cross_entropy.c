@@ -283,22 +283,37 @@ TAPE__NOINLINE bool tape__cross_entropy_backward_forward(tape__call *call)
     return true;
 }
 
+/* The derivative for inputs that lie as they are read. */
+typedef struct backward {
+    tape__node *in[3];
+    int n_in;
+    const void *attr, *g;
+    void *gx;
+} backward;
+
+static bool run_backward(tape *t, const void *arguments)
+{
+    const backward *w = arguments;
+    struct batch b;
+    if (!read_batch(t, w->in, w->n_in, w->attr, &b))
+        return false;
+    write_backward(t, &b, w->g, w->gx);
+    return true;
+}
+
 bool tape__cross_entropy_fused(tape__fused *f)
 {
-    struct batch b;
-    tape__node *in[3] = {NULL};
-    for (int i = 0; i < f->n_in; i++)
-        in[i] = tape__at(f->t, f->in[i]);
-    if (f->needs != 1 || in[0]->flags & TAPE__HAS_ADJOINT || !tape__is_dense(f->g_layout) ||
-        !tape__is_dense(in[0]->layout))
-        return false;
-    if (!read_batch(f->t, in, f->n_in, f->attr, &b))
+    backward w = {.n_in = f->n_in, .attr = f->attr, .g = f->g};
+    bool dense = tape__is_dense(f->g_layout);
+    for (int i = 0; i < f->n_in; i++) {
+        w.in[i] = tape__at(f->t, f->in[i]);
+        dense = dense && tape__is_dense(w.in[i]->layout);
+    }
+    if (f->needs != 1 || w.in[0]->flags & TAPE__HAS_ADJOINT || !dense)
         return false;
     bool accumulate;
-    void *gx = tape__adjoint_target(f->t, in[0], &accumulate);
-    if (gx)
-        write_backward(f->t, &b, f->g, gx);
-    return gx;
+    w.gx = tape__adjoint_target(f->t, w.in[0], &accumulate);
+    return w.gx && TAPE__DO(f->t, run_backward, &w);
 }
 
 void tape__cross_entropy_vjp(tape__vjp *v)

@@ -217,6 +217,28 @@ static tape__adjoint *place_of_cotangent(const tape__fused *f)
     return tape__adjoint_new(f->t, f->y->layout->dense, (tape_dtype)f->y->dtype);
 }
 
+/* own = the activation's derivative times g. */
+typedef struct deactivation {
+    const tape__layout *dense, *g_layout;
+    const void *g, *inner, *y;
+    void *own;
+    int ewise, dtype;
+} deactivation;
+
+static bool deactivate(tape *t, const void *arguments)
+{
+    const deactivation *d = arguments;
+    const tape__layout *dense = d->dense;
+    const int64_t *stride = dense->stride;
+    if (d->g_layout == dense)
+        tape__ewise_flat_derivative(t->kernels, tape__threads_of(t), d->ewise, 0, d->dtype, dense->numel, 0, d->own,
+                                    false, d->g, &d->inner, d->y, NULL);
+    else
+        tape__ewise_derivative(t->kernels, tape__threads_of(t), d->ewise, 0, d->dtype, dense->rank, dense->size, d->own,
+                               false, d->g, d->g_layout->stride, &d->inner, &stride, d->y, NULL);
+    return true;
+}
+
 bool tape__linear_activated_fused(tape__fused *f)
 {
     layer l;
@@ -229,13 +251,8 @@ bool tape__linear_activated_fused(tape__fused *f)
     const int ewise = ewise_of(f->attr);
     const tape__layout *dense = f->y->layout->dense;
     const void *inner = keeps_inner(ewise) ? tape__at(t, f->slot + 1)->data : f->y->data;
-    const int64_t *stride = dense->stride;
-    if (f->g_layout == dense)
-        tape__ewise_flat_derivative(t->kernels, tape__threads_of(t), ewise, 0, f->y->dtype, dense->numel, 0, own->data,
-                                    false, f->g, &inner, f->y->data, NULL);
-    else
-        tape__ewise_derivative(t->kernels, tape__threads_of(t), ewise, 0, f->y->dtype, dense->rank, dense->size,
-                               own->data, false, f->g, f->g_layout->stride, &inner, &stride, f->y->data, NULL);
+    TAPE__DO(t, deactivate,
+             (&(deactivation){dense, f->g_layout, f->g, inner, f->y->data, own->data, ewise, f->y->dtype}));
     const cotangent g = {own->data, dense, own};
     tape__gemm_operand gs;
     bool ok = tape__rows_of(g.data, g.layout, &gs) && add_derivatives(f, &l, &g, &gs);

@@ -157,6 +157,24 @@ static bool find_target(const tape__fused *f, int i, void **data, bool *accumula
     return !x || *data;
 }
 
+struct derivative {
+    tape__norm_vjp_args args;
+    const tape__norm_attr *attr;
+    int dtype;
+    bool centred;
+};
+
+static bool run_derivative(tape *t, const void *arguments)
+{
+    const struct derivative *d = arguments;
+    tape__norm_vjp_args args = d->args;
+    const struct tape__norm_kernels *kernels = t->kernels->norm;
+    if (!(args.work = work_for(t, d->attr, &args, d->dtype)))
+        return false;
+    (d->centred ? kernels->layer_norm_vjp : kernels->rms_norm_vjp)[d->dtype](tape__threads_of(t), &args);
+    return true;
+}
+
 /* On memory: into the adjoints, of different tensors; x's may be y's own. */
 static bool fused(tape__fused *f, bool centred)
 {
@@ -169,20 +187,17 @@ static bool fused(tape__fused *f, bool centred)
         fits = fits && f->in[i] != f->in[i - 1] && f->in[i] != f->in[0];
     if (!fits)
         return false;
-    tape__norm_vjp_args args = {.x = x->data, .w = w ? w->data : NULL, .g = f->g};
-    count_rows(x->layout, attr, &args.rows, &args.n);
-    args.mean = statistic(statistics, centred, true);
-    args.rstd = statistic(statistics, centred, false);
-    args.work = work_for(f->t, attr, &args, x->dtype);
-    if (!args.work)
+    struct derivative d = {{.x = x->data, .w = w ? w->data : NULL, .g = f->g}, attr, x->dtype, centred};
+    tape__norm_vjp_args *args = &d.args;
+    count_rows(x->layout, attr, &args->rows, &args->n);
+    args->mean = statistic(statistics, centred, true);
+    args->rstd = statistic(statistics, centred, false);
+    args->gx = f->holder && tape__wanted(f, 0) ? tape__adjoint_inherit(f->t, f->y, x) : NULL;
+    if ((!args->gx && !find_target(f, 0, &args->gx, &args->add_gx)) ||
+        (w && !find_target(f, 1, &args->gw, &args->add_gw)) ||
+        (attr->biased && !find_target(f, 1 + attr->weighted, &args->gb, &args->add_gb)))
         return false;
-    args.gx = f->holder && tape__wanted(f, 0) ? tape__adjoint_inherit(f->t, f->y, x) : NULL;
-    if ((!args.gx && !find_target(f, 0, &args.gx, &args.add_gx)) || (w && !find_target(f, 1, &args.gw, &args.add_gw)) ||
-        (attr->biased && !find_target(f, 1 + attr->weighted, &args.gb, &args.add_gb)))
-        return false;
-    const struct tape__norm_kernels *kernels = f->t->kernels->norm;
-    (centred ? kernels->layer_norm_vjp : kernels->rms_norm_vjp)[x->dtype](tape__threads_of(f->t), &args);
-    return true;
+    return TAPE__DO(f->t, run_derivative, &d);
 }
 
 bool tape__layer_norm_fused(tape__fused *f)

@@ -18,8 +18,22 @@ static bool run_gemm(tape *t, const tape__gemm *g)
     return true;
 }
 
+/* One block, as the kernel takes it. */
+typedef struct block {
+    void (*run)(const tape__gemm_block *one);
+    tape__gemm_block one;
+} block;
+
+static bool run_block(tape *t, const void *arguments)
+{
+    const block *b = arguments;
+    (void)t;
+    b->run(&b->one);
+    return true;
+}
+
 /* The product where one block of a kernel is enough and nothing follows it; else false. */
-TAPE__INLINE bool multiply_at_once(const tape *t, unsigned dtype, const int64_t mnk[3], const tape__gemm_operand *a,
+TAPE__INLINE bool multiply_at_once(tape *t, unsigned dtype, const int64_t mnk[3], const tape__gemm_operand *a,
                                    const tape__gemm_operand *b, void *c, const tape__epilogue *e)
 {
     tape__gemm_block one = tape__block_of(dtype, mnk, a, b, e->accumulate ? c : e->bias);
@@ -28,6 +42,8 @@ TAPE__INLINE bool multiply_at_once(const tape *t, unsigned dtype, const int64_t 
     if ((e->bias && e->stride != 1) || !tape__gemm_is_one_block(dtype, &one))
         return false;
     tape__gemm_run_one_block(t->kernels->gemm, dtype, &one);
+    if (TAPE__UNLIKELY(t->noting != NULL))
+        tape__note(t, run_block, &(block){t->kernels->gemm->type[dtype].block, one}, sizeof(block));
     return true;
 }
 
@@ -64,13 +80,29 @@ bool tape__rows_of(const void *data, const tape__layout *x, tape__gemm_operand *
     return matrix || tape__is_dense(x);
 }
 
+/* A product that takes more than a block. */
+typedef struct product {
+    int64_t mnk[3];
+    tape__gemm_operand a, b;
+    void *c;
+    tape__epilogue epilogue;
+    unsigned dtype;
+} product;
+
+static bool run_product(tape *t, const void *arguments)
+{
+    const product *p = arguments;
+    return multiply_any(t, p->dtype, p->mnk, &p->a, &p->b, p->c, &p->epilogue);
+}
+
 bool tape__add_product(tape *t, tape__node *x, const int64_t mnk[3], const tape__gemm_operand *a,
                        const tape__gemm_operand *b)
 {
     tape__epilogue epilogue = {0};
     void *c = tape__adjoint_target(t, x, &epilogue.accumulate);
-    return c && (multiply_at_once(t, x->dtype, mnk, a, b, c, &epilogue) ||
-                 multiply_any(t, x->dtype, mnk, a, b, c, &epilogue));
+    if (!c || multiply_at_once(t, x->dtype, mnk, a, b, c, &epilogue))
+        return c;
+    return TAPE__DO(t, run_product, (&(product){{mnk[0], mnk[1], mnk[2]}, *a, *b, c, epilogue, x->dtype}));
 }
 
 /* False if the product must go the ordinary way, or after an error. */

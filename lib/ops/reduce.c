@@ -111,6 +111,24 @@ void tape__sum_vjp(tape__vjp *v)
     v->gx[0] = tape_expand(tape__reduce_keep(v, v->gy[0]), tape_shape_of(v->x[0]));
 }
 
+struct division {
+    const void *g;
+    void *quotient;
+    double divisor;
+    int64_t n;
+    int dtype;
+};
+
+static bool divide(tape *t, const void *arguments)
+{
+    const struct division *d = arguments;
+    const float single = (float)d->divisor;
+    const void *const operand[2] = {d->g, d->dtype == TAPE_F32 ? (const void *)&single : &d->divisor};
+    tape__ewise_flat_value(t->kernels, tape__threads_of(t), TAPE__EW_div, d->dtype, d->n, 2, d->quotient, operand,
+                           NULL);
+    return true;
+}
+
 /* x's adjoint += g over `divisor`, read with stride 0 along the reduced axes. */
 static bool add_spread(tape__fused *f, double divisor)
 {
@@ -131,12 +149,8 @@ static bool add_spread(tape__fused *f, double divisor)
     if (!spread)
         return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a layout");
     tape__adjoint *g = divisor == 1 ? tape__adjoint_of(t, f->y) : tape__adjoint_new(t, dense, (tape_dtype)x->dtype);
-    if (g && divisor != 1) {
-        const float single = (float)divisor;
-        const void *const operand[2] = {f->g, x->dtype == TAPE_F32 ? (const void *)&single : &divisor};
-        tape__ewise_flat_value(t->kernels, tape__threads_of(t), TAPE__EW_div, x->dtype, dense->numel, 2, g->data,
-                               operand, NULL);
-    }
+    if (g && divisor != 1)
+        TAPE__DO(t, divide, (&(struct division){f->g, g->data, divisor, dense->numel, x->dtype}));
     bool ok = g && tape__contribute(t, x, g->data, spread, g);
     tape__adjoint_release(t, g);
     return ok;

@@ -48,24 +48,39 @@ static void view_vjp(tape__vjp *v, find_region *find)
 }
 
 /* The cotangent is added to the region in the adjoint itself. */
+struct placing {
+    tape__region r;
+    const tape__layout *dense, *g_layout;
+    const void *g;
+    unsigned char *gx;
+    unsigned dtype;
+    bool accumulate;
+};
+
+static bool place(tape *t, const void *arguments)
+{
+    const struct placing *p = arguments;
+    const size_t item = tape__item_size(p->dtype);
+    if (!p->accumulate)
+        memset(p->gx, 0, (size_t)p->dense->numel * item);
+    tape__add_strided(t->kernels, (tape_dtype)p->dtype, (int)p->r.rank, p->r.size, p->gx + (size_t)p->r.offset * item,
+                      p->r.stride, p->g, p->g_layout->stride);
+    return true;
+}
+
 static bool view_fused(tape__fused *f, find_region *find)
 {
     tape *t = f->t;
     tape__node *x = tape__at(t, f->in[0]);
-    const tape__layout *dense = x->layout->dense;
-    const size_t item = tape__item_size(x->dtype);
-    tape__region r;
-    bool accumulate;
-    if (!find(t, dense, f->attr, &r))
+    struct placing p;
+    p.dense = x->layout->dense;
+    p.g_layout = f->g_layout;
+    p.g = f->g;
+    p.dtype = x->dtype;
+    if (!find(t, p.dense, f->attr, &p.r))
         return false;
-    unsigned char *gx = tape__adjoint_target(t, x, &accumulate);
-    if (!gx)
-        return false;
-    if (!accumulate)
-        memset(gx, 0, (size_t)dense->numel * item);
-    tape__add_strided(t->kernels, (tape_dtype)x->dtype, (int)r.rank, r.size, gx + (size_t)r.offset * item, r.stride,
-                      f->g, f->g_layout->stride);
-    return true;
+    p.gx = tape__adjoint_target(t, x, &p.accumulate);
+    return p.gx && TAPE__DO(t, place, &p);
 }
 
 /* ---- slice ------------------------------------------------------------------------------------------------------- */

@@ -62,6 +62,23 @@ static bool backward_forward(tape__call *call, bool logarithm)
     return true;
 }
 
+struct derivative {
+    tape__softmax_shape shape;
+    const void *y, *g;
+    void *gx;
+    int dtype;
+    bool logarithm, accumulate;
+};
+
+static bool run_derivative(tape *t, const void *arguments)
+{
+    const struct derivative *d = arguments;
+    const struct tape__softmax_kernels *kernels = t->kernels->softmax;
+    (d->logarithm ? kernels->log_softmax_vjp : kernels->softmax_vjp)[d->dtype](tape__threads_of(t), d->shape, d->y,
+                                                                               d->g, d->accumulate, d->gx);
+    return true;
+}
+
 /* On memory: into x's adjoint, where it may be y's own. */
 static bool fused(tape__fused *f, bool logarithm)
 {
@@ -72,14 +89,11 @@ static bool fused(tape__fused *f, bool logarithm)
         return false;
     const tape__axis_cut at =
         tape__cut_at(y->layout, tape__axis(*(const int32_t *)f->attr, y->layout->rank ? y->layout->rank : 1));
-    bool accumulate = false;
-    void *gx = f->holder ? tape__adjoint_inherit(t, f->y, x) : NULL;
-    if (!gx && !(gx = tape__adjoint_target(t, x, &accumulate)))
+    struct derivative d = {{at.outer, at.n, at.inner}, y->data, f->g, NULL, y->dtype, logarithm, false};
+    d.gx = f->holder ? tape__adjoint_inherit(t, f->y, x) : NULL;
+    if (!d.gx && !(d.gx = tape__adjoint_target(t, x, &d.accumulate)))
         return false;
-    const struct tape__softmax_kernels *kernels = t->kernels->softmax;
-    (logarithm ? kernels->log_softmax_vjp : kernels->softmax_vjp)[y->dtype](
-        tape__threads_of(t), (tape__softmax_shape){at.outer, at.n, at.inner}, y->data, f->g, accumulate, gx);
-    return true;
+    return TAPE__DO(t, run_derivative, &d);
 }
 
 static tape_tensor run(int op, const tape_tensor *inputs, int n_in, int axis)

@@ -184,6 +184,38 @@ TAPE__NOINLINE void tape__norm_vjp(tape__vjp *v)
         v->gx[0] = tape_mul(tape_sign(x), tape_mul(tape__tie_weights(tape_abs(x), y, attr->axes), g));
 }
 
+struct quotient {
+    const void *g, *y;
+    void *q;
+    int64_t n;
+    int dtype;
+};
+
+static bool divide(tape *t, const void *arguments)
+{
+    const struct quotient *d = arguments;
+    tape__ewise_flat_value(t->kernels, tape__threads_of(t), TAPE__EW_quotient_or_zero, d->dtype, d->n, 0, d->q,
+                           (const void *const[]){d->g, d->y}, NULL);
+    return true;
+}
+
+struct spreading {
+    const tape__layout *dense, *x_layout, *q_layout;
+    tape__planned p;
+};
+
+static bool multiply(tape *t, const void *arguments)
+{
+    const struct spreading *s = arguments;
+    const tape__layout *dense = s->dense;
+    tape__planned p = s->p;
+    if (!tape__plan_run(t, tape__plan_of(t->plans, &t->layouts, dense, NULL, s->x_layout, s->q_layout), &p))
+        tape__ewise_derivative(t->kernels, tape__threads_of(t), TAPE__EW_mul, 0, p.dtype, dense->rank, dense->size,
+                               p.result, p.accumulate, p.x[TAPE__RUN_ADJOINT], s->q_layout->stride, p.x,
+                               (const int64_t *const[]){NULL, s->x_layout->stride}, NULL, NULL);
+    return true;
+}
+
 /* gx (+)= x q, q = g / y or 0 being stretched along the reduced axes. */
 bool tape__norm_fused(tape__fused *f)
 {
@@ -198,9 +230,7 @@ bool tape__norm_fused(tape__fused *f)
     void *q = tape__arena_get(&t->arena, bytes);
     if (!q)
         return tape__error(t, TAPE_ERROR_MEMORY, "out of memory for %s", TAPE__LAYOUT_TEXT(y));
-    const struct tape__parallel *threads = tape__threads_of(t);
-    tape__ewise_flat_value(t->kernels, threads, TAPE__EW_quotient_or_zero, x->dtype, y->numel, 0, q,
-                           (const void *const[]){f->g, f->y->data}, NULL);
+    TAPE__DO(t, divide, (&(struct quotient){f->g, f->y->data, q, y->numel, x->dtype}));
     int64_t stride[TAPE_MAX_RANK], step = 1;
     for (int d = dense->rank - 1; d >= 0; d--) {
         stride[d] = mask >> d & 1 ? 0 : step;
@@ -209,11 +239,13 @@ bool tape__norm_fused(tape__fused *f)
     bool accumulate = false;
     const tape__layout *spread = tape__layout_strided(&t->layouts, dense->rank, dense->size, stride);
     void *gx = spread ? tape__adjoint_target(t, x, &accumulate) : NULL;
-    tape__planned p = {TAPE__EW_mul, 0, x->dtype, accumulate, NULL, gx, {NULL, x->data, [TAPE__RUN_ADJOINT] = q}};
-    if (gx && !tape__plan_run(t, tape__plan_of(t->plans, &t->layouts, dense, NULL, x->layout, spread), &p))
-        tape__ewise_derivative(t->kernels, threads, TAPE__EW_mul, 0, x->dtype, dense->rank, dense->size, gx, accumulate,
-                               q, stride, (const void *const[]){NULL, x->data},
-                               (const int64_t *const[]){NULL, x->layout->stride}, NULL, NULL);
+    if (gx)
+        TAPE__DO(t, multiply,
+                 (&(struct spreading){
+                     dense,
+                     x->layout,
+                     spread,
+                     {TAPE__EW_mul, 0, x->dtype, accumulate, NULL, gx, {NULL, x->data, [TAPE__RUN_ADJOINT] = q}}}));
     tape__arena_put(&t->arena, q, bytes);
     return gx;
 }
