@@ -164,6 +164,42 @@ void tape__arena_rewind(tape__arena *arena, tape__arena_position position)
     arena->filled = position.filled;
 }
 
+void tape__arena_put_aside(tape__arena *arena, tape__arena_aside *aside)
+{
+    *aside = (tape__arena_aside){arena->top,    arena->end,        arena->current, arena->lists,
+                                 arena->filled, arena->free_bytes, {NULL}};
+    memcpy(aside->free_lists, arena->free_lists, arena->lists * sizeof *arena->free_lists);
+    tape__arena_empty_lists(arena);
+    arena->free_bytes = 0;
+}
+
+void tape__arena_put_back(tape__arena *arena, const tape__arena_aside *aside)
+{
+    tape__arena_empty_lists(arena);
+    arena->top = aside->top;
+    arena->end = aside->end;
+    arena->current = aside->current;
+    arena->lists = aside->lists;
+    arena->filled = aside->filled;
+    arena->free_bytes = aside->free_bytes;
+    memcpy(arena->free_lists, aside->free_lists, aside->lists * sizeof *aside->free_lists);
+}
+
+void tape__arena_put_back_too(tape__arena *arena, const tape__arena_aside *aside)
+{
+    for (unsigned class = 0; class < aside->lists; class ++) {
+        void *last = aside->free_lists[class];
+        for (void *next = last; next; memcpy(&next, last, sizeof next))
+            last = next;
+        if (last) {
+            memcpy(last, &arena->free_lists[class], sizeof(void *));
+            arena->free_lists[class] = aside->free_lists[class];
+        }
+    }
+    arena->free_bytes += aside->free_bytes;
+    arena->lists = arena->lists > aside->lists ? arena->lists : aside->lists;
+}
+
 /* Large steps end up in few chunks: reserving adds one that holds all that is missing. */
 bool tape__arena_reserve(tape__arena *arena, size_t bytes)
 {

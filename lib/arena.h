@@ -43,6 +43,22 @@ void tape__arena_put(tape__arena *arena, void *block, size_t bytes);
 void tape__arena_empty_lists(tape__arena *arena);
 
 tape__arena_position tape__arena_mark(const tape__arena *arena);
+/* What the arena has to give, put aside: until it is put back, blocks come from beyond all others. */
+typedef struct tape__arena_aside {
+    unsigned char *top, *end;
+    uint32_t current;
+    unsigned lists;
+    size_t filled, free_bytes;
+    void *free_lists[TAPE__SIZE_CLASSES];
+} tape__arena_aside;
+void tape__arena_put_aside(tape__arena *arena, tape__arena_aside *aside);
+
+/* Nothing that was taken meanwhile is used any more: the arena is as it was. */
+void tape__arena_put_back(tape__arena *arena, const tape__arena_aside *aside);
+
+/* The same where something may be. */
+void tape__arena_put_back_too(tape__arena *arena, const tape__arena_aside *aside);
+
 void tape__arena_rewind(tape__arena *arena, tape__arena_position position);
 
 /* Allocate and touch at least `bytes` ahead. */

@@ -47,6 +47,9 @@ typedef struct tape__memo {
 
 struct tape__memos {
     uint64_t now;
+    bool is_aside; /* while a sweep is noted, for it is to take memory that no record has on a tape that is the same: */
+    tape__arena_aside aside;
+    tape__arena_position start;
     memo memo[MEMOS];
 };
 
@@ -224,7 +227,7 @@ static memo *find(const tape *t, uint64_t key)
 static bool is_plain(const tape *t)
 {
     return !t->detour && !t->promote && t->wrong_factor == 0 && t->consumed_from == t->consumed_to &&
-           !t->arena.free_bytes && t->count <= MOST_NODES;
+           t->count <= MOST_NODES;
 }
 
 /* Takes the gradients' buffers as the sweep had them; those that were, of `n` leaves, are given back if one is not to
@@ -309,7 +312,7 @@ static bool is_time(memo *m)
         return false;
     }
     m->waits = ((uint32_t)1 << m->fails) - 1;
-    m->fails += m->fails < 16;
+    m->fails += m->fails < 31;
     return true;
 }
 
@@ -335,7 +338,12 @@ void tape__memo_begin(tape *t, uint32_t slot)
     m->top = t->arena.top;
     m->epoch = t->layout_epoch;
     m->nodes.used = m->blocks.used = m->saved.used = m->gains.used = m->tasks.used = 0;
-    t->noting = keep_tape(t, m) ? m : NULL;
+    if (!keep_tape(t, m))
+        return;
+    t->noting = m;
+    t->memos->is_aside = true;
+    t->memos->start = tape__arena_mark(&t->arena);
+    tape__arena_put_aside(&t->arena, &t->memos->aside);
 }
 
 void tape__note(tape *t, tape__task_fn *run, const void *arguments, size_t bytes)
@@ -358,11 +366,29 @@ void tape__memo_gain(tape *t, const tape__gain *gain)
         tape__forgo(t);
 }
 
+/* The pool keeps those from before the sweep. */
+static void drop_new_adjoints(tape *t, tape__arena_position start)
+{
+    for (tape__adjoint **link = &t->free_adjoints; *link;) {
+        if (tape__arena_before(&t->arena, *link, start))
+            link = &(*link)->owner;
+        else
+            *link = (*link)->owner;
+    }
+}
+
 void tape__memo_end(tape *t, bool ok)
 {
-    memo *m = t->noting;
-    if (!m)
+    struct tape__memos *all = t->memos;
+    if (!all || !all->is_aside)
         return;
-    m->complete = ok;
+    if (t->noting && ok) {
+        t->noting->complete = true;
+        drop_new_adjoints(t, all->start);
+        tape__arena_put_back(&t->arena, &all->aside);
+    } else {
+        tape__arena_put_back_too(&t->arena, &all->aside);
+    }
+    all->is_aside = false;
     t->noting = NULL;
 }

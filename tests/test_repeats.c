@@ -1,6 +1,7 @@
 /* Sweeps that repeat an earlier one: the bits of a tape that has no earlier one, and no repeat where anything differs.
  */
 #include "table.h"
+#include "tape/replay.h"
 
 #include <check.h>
 #include <math.h>
@@ -311,7 +312,64 @@ START_TEST(the_same_tape_again)
 }
 END_TEST
 
-/* What else is asked of a sweep: the checker's wrong factor is in test_checker.c; here a budget and a profile. */
+/* Steps that begin where free blocks lie about, and one that is replayed. */
+START_TEST(on_a_tape_that_goes_on)
+{
+    static struct gains plain, got;
+    make_leaves();
+    step_on_a_new_tape(&plain, relu_layer);
+    tape_tensor base = tape_exp(leaf[0]);
+    tape_position mark = tape_mark();
+    const size_t before = tape_stats().bytes_now;
+    for (int n = 0; n < 6; n++) {
+        got.status = tape_backward(relu_layer());
+        take_gradients(&got, leaf, 3);
+        ck_assert(same(&plain, &got));
+        tape_rewind(mark);
+        ck_assert_uint_eq(tape_stats().bytes_now, before);
+    }
+    const int64_t rewound = tape_stats().repeated_sweeps;
+    ck_assert_int_gt(rewound, 2);
+    tape_tensor y = tape_mul(relu_layer(), tape_sum(tape_sin(base), TAPE_ALL, false));
+    for (int n = 0; n < 6; n++) {
+        ((float *)tape_data_mut(leaf[1]))[5] = (float)n;
+        ck_assert_int_eq(tape_replay(), TAPE_OK);
+        got.status = tape_backward(y);
+        take_gradients(&got, leaf, 3);
+        tape *fresh = tape_create(NULL), *own = tape_make_current(fresh);
+        plain.status = tape_backward(tape_mul(relu_layer(), tape_sum(tape_sin(tape_exp(leaf[0])), TAPE_ALL, false)));
+        take_gradients(&plain, leaf, 3);
+        tape_make_current(own);
+        tape_destroy(fresh);
+        ck_assert(same(&plain, &got));
+    }
+    ck_assert_int_gt(tape_stats().repeated_sweeps, rewound + 2);
+    free_leaves();
+}
+END_TEST
+
+/* A hook comes while a sweep is noted: what was put aside is there again, but for gaps of alignment, and ever fewer
+ * sweeps try. */
+START_TEST(memory_after_giving_up)
+{
+    static struct gains got;
+    make_leaves();
+    tape_hook(leaf[1], twice, NULL);
+    tape_tensor y = product();
+    tape_backward(y);
+    const size_t before = tape_stats().bytes_now;
+    for (int n = 0; n < 3000; n++)
+        tape_backward(y);
+    ck_assert_uint_le(tape_stats().bytes_now, before + (size_t)13 * 64);
+    got.status = TAPE_OK;
+    take_gradients(&got, leaf, 3);
+    ck_assert_int_eq(tape_stats().repeated_sweeps, 0);
+    tape_reset();
+    free_leaves();
+}
+END_TEST
+
+/* What else is asked of a sweep: the checker's wrong factor is in test_checker.c; here a budget. */
 START_TEST(where_it_does_not_happen)
 {
     static struct gains plain, got;
@@ -353,6 +411,8 @@ int main(void)
     tcase_add_test(all, by_turns);
     tcase_add_test(all, a_leaf_that_has_changed);
     tcase_add_test(all, the_same_tape_again);
+    tcase_add_test(all, on_a_tape_that_goes_on);
+    tcase_add_test(all, memory_after_giving_up);
     tcase_add_test(all, where_it_does_not_happen);
     tcase_add_test(all, memory_when_warm);
     suite_add_tcase(suite, all);
