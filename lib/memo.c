@@ -145,13 +145,22 @@ static bool keep_saved(tape *t, memo *m, const tape__node *y)
     return true;
 }
 
+/* Whether a sweep may do nothing but tasks there. */
+static bool is_of_tasks(const tape__node *x)
+{
+    if (x->op == TAPE__OP_LEAF)
+        return !x->u.leaf->hook;
+    return x->op <= TAPE__OP_OUTPUT || !(x->flags & TAPE__REQUIRES_GRAD) || tape__ops[x->op].ewise >= 0 ||
+           tape__ops[x->op].fused;
+}
+
 static bool keep_tape(tape *t, memo *m)
 {
     for (uint32_t slot = 0; slot < t->count; slot++) {
         const tape__node *x = tape__at(t, slot);
         const kept_node k = describe(x);
-        if (x->own_version || !append(t, &m->nodes, &k, sizeof k) || (block_of(x) && !keep_block(t, m, k.held)) ||
-            !keep_saved(t, m, x))
+        if (x->own_version || !is_of_tasks(x) || !append(t, &m->nodes, &k, sizeof k) ||
+            (block_of(x) && !keep_block(t, m, k.held)) || !keep_saved(t, m, x))
             return false;
     }
     return true;
