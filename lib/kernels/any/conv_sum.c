@@ -17,17 +17,25 @@ struct job {
 static void pack_weights(const tape__conv_plan *p, const char *w, char *out)
 {
     const int64_t *taps = p->lattice.taps, count = tape__volume(taps), *size = p->conv->kernel;
+    const int64_t row = p->weight_row * p->item;
+    const bool joined = p->weight_channel == count && tape__volume(size) == count; /* the k of a row lie side by side */
     for (int64_t q = 0; q < p->k; q += p->k_block)
         for (int64_t i = 0, rows; i < p->m; i += rows) {
+            const int64_t end = tape__min(p->k, q + p->k_block);
             rows = tape__gemm_sliver(p->m - i, p->type->rows);
-            for (int64_t k = q; k < tape__min(p->k, q + p->k_block); k++) {
+            if (joined) {
+                p->type->pack(out, rows, end - q, w + i * row + q * p->item, row, p->item);
+                out += rows * (end - q) * p->item;
+                continue;
+            }
+            for (int64_t k = q; k < end; k++) {
                 int64_t t = k % count, at = 0;
                 int64_t tap[TAPE__CONV_AXES] = {t / (taps[1] * taps[2]), t / taps[2] % taps[1], t % taps[2]};
                 for (int a = 0; a < TAPE__CONV_AXES; a++)
                     at = at * size[a] + p->tap_at[a] + tap[a] * p->tap_apart[a];
                 at += k / count * p->weight_channel + i * p->weight_row;
                 for (int64_t r = 0; r < rows; r++, out += p->item)
-                    memcpy(out, w + (at + r * p->weight_row) * p->item, (size_t)p->item);
+                    memcpy(out, w + at * p->item + r * row, (size_t)p->item);
             }
         }
 }
