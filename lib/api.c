@@ -491,7 +491,7 @@ tape_status tape_zero_grads(const tape_tensor *leaves, int64_t n)
         if (!one_leaf(t, leaves[i]))
             return t->status;
     for (int64_t i = 0; i < n; i++)
-        tape__find_alive(t, leaves[i])->has_gradient = false;
+        tape__leaf_at(leaves[i].slot)->has_gradient = false;
     return TAPE_OK;
 }
 

@@ -166,6 +166,9 @@ struct tape_params {
 /* TAPE_OK if every leaf of the set is alive. */
 tape_status tape__params_check(const tape_params *set);
 
+/* What a function has said of the set's leaves: where one has been freed, with its name. */
+tape_status tape__params_result(const tape_params *set, tape_status status);
+
 /* The first name of leaf p. */
 const char *tape__params_first_name(const tape_params *set, int64_t p);
 

@@ -214,7 +214,7 @@ static tape_status check_state(const tape_optim *o)
     for (int64_t i = 0; o->has_state && i < o->params * TAPE__OPTIM_STATES; i++)
         if (!tape_is_none(o->state[i]) && !tape_is_valid(o->state[i]))
             return tape_fail(TAPE_ERROR_HANDLE, "optim_step: the optimiser's state has been freed");
-    return tape__params_check(o->set);
+    return TAPE_OK;
 }
 
 enum { PIECE = 1 << 14 }; /* elements of one call of the parallel loop */
@@ -274,7 +274,7 @@ tape_status tape_optim_step(tape_optim *o)
 {
     tape_status status = check_state(o);
     if (status == TAPE_OK)
-        status = tape_updates_of(o->set->leaf, o->params, o->update);
+        status = tape__params_result(o->set, tape_updates_of(o->set->leaf, o->params, o->update));
     if (status != TAPE_OK)
         return status;
     update u = {.job = {.kind = o->kind, .numbers = o->numbers}};

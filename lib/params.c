@@ -248,8 +248,18 @@ tape_status tape__params_check(const tape_params *set)
     return tape_fail(TAPE_ERROR_HANDLE, "params: \"%s\" has been freed", tape__shown_text(name, strlen(name)).text);
 }
 
+tape_status tape__params_result(const tape_params *set, tape_status status)
+{
+    if (status != TAPE_ERROR_HANDLE)
+        return status;
+    tape_clear();
+    return tape__params_check(set);
+}
+
 tape_status tape_params_zero_grad(tape_params *set)
 {
-    tape_status status = tape__params_check(set);
-    return status == TAPE_OK ? tape_zero_grads(set->leaf, set->param_count) : status;
+    tape_status status = check_set(set);
+    if (status != TAPE_OK)
+        return status;
+    return tape__params_result(set, tape_zero_grads(set->leaf, set->param_count));
 }

@@ -344,6 +344,7 @@ START_TEST(test_step_refuses)
     fails(tape_optim_step(optim), TAPE_ERROR_ARGUMENT, "something before");
     ok(tape_free(b));
     fails(tape_optim_step(optim), TAPE_ERROR_HANDLE, "\"b\"");
+    fails(tape_params_zero_grad(set), TAPE_ERROR_HANDLE, "\"b\"");
     ck_assert_double_eq(tape_data_f64(a)[0], 0);
     ck_assert_int_eq(tape_optim_steps(optim), 0);
     fails(tape_optim_set_lr(optim, NAN), TAPE_ERROR_ARGUMENT, "lr");
