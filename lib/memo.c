@@ -9,7 +9,8 @@
 
 #define MEMOS 4u          /* the steps that a program takes by turns */
 #define MOST_NODES 65536u /* of a tape that is worth remembering: beyond, comparing it costs as much as a sweep */
-#define MOST_BYTES ((size_t)16 << 20)
+#define MOST_BYTES ((size_t)16 << 20)  /* of a list */
+#define MOST_VALUES ((size_t)64 << 20) /* bytes of the tape's tensors: beyond, the arithmetic is what takes time */
 
 typedef struct list {
     unsigned char *bytes;
@@ -327,8 +328,8 @@ static bool is_time(memo *m)
 
 void tape__memo_begin(tape *t, uint32_t slot)
 {
-    if (!is_plain(t) || t->memory.budget) /* a budget is for what the program itself asks for */
-        return;
+    if (!is_plain(t) || tape__arena_in_use(&t->arena) + t->arena.free_bytes > MOST_VALUES || t->memory.budget)
+        return; /* a budget is for what the program itself asks for */
     if (!t->memos) {
         if (!(t->memos = tape__memory_get(&t->memory, sizeof *t->memos)))
             return;

@@ -269,8 +269,8 @@ TAPE_API tape_status tape_mark_drop(tape_position mark);
  *
  * A step that a loop records again and again goes back faster from the third time on: tape_backward() keeps what it did
  * to memory, for the four steps that it met last, and does that again where the tape is the same record by record; the
- * gradients have the same bits. That takes some 100 bytes a record, at most 65536 of them, and is not done under a
- * memory budget, with hooks or where a record has no fused derivative. tape_stats() counts it.
+ * gradients have the same bits. That takes some 200 bytes a record; it is done for up to 65536 records and 64 MiB of
+ * tensors, and not under a memory budget, with hooks or where a record has no fused derivative. tape_stats() counts it.
  */
 TAPE_API tape_status tape_backward(tape_tensor y);
 TAPE_API tape_status tape_backward_with(tape_tensor y, tape_tensor cotangent);
