@@ -20,15 +20,24 @@ enum { SPINS = 2000 };
 #define OPEN ((uint64_t)0x8000)
 enum { NUMBER_SHIFT = 16 };
 
+/* A job's iterations are shared out in order, and who has done its share helps with the next ones: a thread then finds
+   in its cache what it made of the same images or rows in the loop before. */
+enum { SHARES = 8 };
+
+struct share {
+    _Alignas(64) _Atomic int64_t next;
+    int64_t end;
+};
+
 static struct pool {
     _Alignas(64) _Atomic uint64_t ticket;
-    _Alignas(64) _Atomic int64_t next;
+    struct share share[SHARES];
     _Alignas(64) atomic_bool busy; /* a loop or a change of size is under way: guards all that is not atomic below */
     atomic_bool stopping;
     atomic_int sleeping;
     atomic_int threads;
     atomic_long process;
-    unsigned workers;
+    unsigned workers, shares;
     int64_t n;
     tape_body *body;
     void *arg;
@@ -75,10 +84,23 @@ static bool await_job(uint64_t *seen)
     return joined;
 }
 
-static void drain(void)
+/* From one share on, which is a thread's own. */
+static void drain(unsigned first)
 {
-    for (int64_t i; (i = atomic_fetch_add(&pool.next, 1)) < pool.n;)
-        pool.body(pool.arg, i);
+    for (unsigned k = 0; k < pool.shares; k++) {
+        struct share *share = &pool.share[(first + k) % pool.shares];
+        for (int64_t i; (i = atomic_fetch_add(&share->next, 1)) < share->end;)
+            pool.body(pool.arg, i);
+    }
+}
+
+static void share_out(int64_t n)
+{
+    pool.shares = pool.workers < SHARES ? pool.workers + 1 : SHARES;
+    for (int64_t k = 0, at = 0; k < pool.shares; k++) {
+        atomic_store(&pool.share[k].next, at);
+        pool.share[k].end = at += (n - at) / (pool.shares - k);
+    }
 }
 
 static void leave(void)
@@ -91,12 +113,11 @@ static void leave(void)
     pthread_mutex_unlock(&pool.lock);
 }
 
-static void *work(void *unused)
+static void *work(void *number)
 {
-    (void)unused;
     for (uint64_t seen = 0; await_job(&seen); leave()) {
         fesetenv(&pool.environment);
-        drain();
+        drain((unsigned)(uintptr_t)number);
     }
     return NULL;
 }
@@ -147,7 +168,7 @@ static int start_workers(int threads)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = 0;
     while (!error && pool.workers < wanted)
-        if (!(error = pthread_create(&pool.worker[pool.workers], NULL, work, NULL)))
+        if (!(error = pthread_create(&pool.worker[pool.workers], NULL, work, (void *)(uintptr_t)(pool.workers + 1))))
             pool.workers++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error)
@@ -201,9 +222,9 @@ static void run_in_pool(void *user, int64_t n, tape_body *body, void *arg)
     pool.body = body;
     pool.arg = arg;
     fegetenv(&pool.environment);
-    atomic_store(&pool.next, 0);
+    share_out(n);
     open_job();
-    drain();
+    drain(0);
     close_job();
     release();
 }
