@@ -22,8 +22,8 @@ static const tape__layout *common_shape(tape__layouts *layouts, const tape__layo
     return tape__layout_dense(layouts, rank, size);
 }
 
-const tape__plan *tape__plan_make(tape__layouts *layouts, tape__plan *plan, const tape__layout *given,
-                                  const tape__layout *a, const tape__layout *b, const tape__layout *g)
+static __attribute__((cold)) void make_plan(tape__layouts *layouts, tape__plan *plan, const tape__layout *given,
+                                            const tape__layout *a, const tape__layout *b, const tape__layout *g)
 {
     const tape__layout *shape = given ? given : common_shape(layouts, a, b);
     const tape__layout *const layout[TAPE__RUN_OPERANDS] = {
@@ -32,7 +32,7 @@ const tape__plan *tape__plan_make(tape__layouts *layouts, tape__plan *plan, cons
     const int64_t *stride[TAPE__RUN_OPERANDS] = {NULL};
     memset(plan, 0, sizeof *plan);
     if (!shape)
-        return plan;
+        return;
     for (int k = 0; k < TAPE__RUN_OPERANDS; k++)
         if (layout[k]) {
             tape__broadcast_strides(layout[k], shape->rank, shape->size, strides[k]);
@@ -44,7 +44,20 @@ const tape__plan *tape__plan_make(tape__layouts *layouts, tape__plan *plan, cons
         for (int dtype = 0; dtype <= TAPE_F64; dtype++)
             plan->suits[dtype] =
                 few->rows == 1 || (shape->numel < TAPE__EWISE_SERIAL && tape__few_suits(few, item_of(dtype)));
-    return plan;
+}
+
+/* Plans whose places are one would else be made in turns. */
+const tape__plan *tape__plan_find(tape__plan *plans, size_t place, tape__layouts *layouts, const tape__layout *given,
+                                  const tape__layout *a, const tape__layout *b, const tape__layout *g)
+{
+    enum { NEIGHBOURS = 4 };
+    for (size_t k = 1; k < NEIGHBOURS; k++)
+        if (tape__plan_is(&plans[place ^ k], given, a, b, g))
+            return &plans[place ^ k];
+    for (size_t k = NEIGHBOURS - 1; k > 0; k--)
+        plans[place ^ k] = plans[place ^ (k - 1)];
+    make_plan(layouts, &plans[place], given, a, b, g);
+    return &plans[place];
 }
 
 unsigned tape__still_lay_out(tape__still *stills, unsigned still, int64_t bytes, int item, const void **x)

@@ -17,12 +17,17 @@ typedef struct tape__plan {
                     */
 } tape__plan;
 
-#define TAPE__PLANS 32u
+#define TAPE__PLANS 64u /* a power of two */
 
-/* Makes the plan anew. */
-__attribute__((cold)) const tape__plan *tape__plan_make(tape__layouts *layouts, tape__plan *plan,
-                                                        const tape__layout *given, const tape__layout *a,
-                                                        const tape__layout *b, const tape__layout *g);
+TAPE__INLINE bool tape__plan_is(const tape__plan *plan, const tape__layout *given, const tape__layout *a,
+                                const tape__layout *b, const tape__layout *g)
+{
+    return plan->a == a && plan->b == b && plan->g == g && plan->given == given;
+}
+
+/* It is not in its place: finds it beside it, or makes it anew. */
+const tape__plan *tape__plan_find(tape__plan *plans, size_t place, tape__layouts *layouts, const tape__layout *given,
+                                  const tape__layout *a, const tape__layout *b, const tape__layout *g);
 
 /*
  * The loop over `given`, or if that is NULL over the common shape of a and b. Inputs a and b, and the adjoint g, may be
@@ -31,10 +36,11 @@ __attribute__((cold)) const tape__plan *tape__plan_make(tape__layouts *layouts, 
 TAPE__INLINE const tape__plan *tape__plan_of(tape__plan *plans, tape__layouts *layouts, const tape__layout *given,
                                              const tape__layout *a, const tape__layout *b, const tape__layout *g)
 {
-    const uintptr_t hash = (uintptr_t)a / 32 * 3 + (uintptr_t)b / 32 * 5 + (uintptr_t)g / 32 + (uintptr_t)given / 64;
-    tape__plan *plan = &plans[(hash ^ hash / TAPE__PLANS) % TAPE__PLANS];
-    const bool known = plan->a == a && plan->b == b && plan->g == g && plan->given == given;
-    return TAPE__LIKELY(known) ? plan : tape__plan_make(layouts, plan, given, a, b, g);
+    const uint32_t hash = (uint32_t)(uintptr_t)a * 0x9E3779B1u + (uint32_t)(uintptr_t)b * 0x85EBCA77u +
+                          (uint32_t)(uintptr_t)g * 0xC2B2AE3Du + (uint32_t)(uintptr_t)given * 0x27D4EB2Fu;
+    const size_t place = hash / (UINT32_MAX / TAPE__PLANS + 1);
+    const bool known = tape__plan_is(&plans[place], given, a, b, g);
+    return TAPE__LIKELY(known) ? &plans[place] : tape__plan_find(plans, place, layouts, given, a, b, g);
 }
 
 /* Single elements that rows are combined with, laid out as rows: programs use few of them, again and again. */

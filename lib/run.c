@@ -4,6 +4,7 @@
 
 #include "kernels/any/copy.h"
 #include "ops/ops.h"
+#include "ops/short.h"
 #include "profile.h"
 #include "trace.h"
 
@@ -141,32 +142,16 @@ const void *tape__dense_data(tape *t, const tape__node *x)
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 
-static size_t round_up(size_t bytes)
-{
-    return (bytes + 15) & ~(size_t)15;
-}
-
-/* One arena block: the struct, then slots, versions and attributes. */
+/* The block of `extra`, attributes and all. */
 TAPE__INLINE tape__extra *new_extra(tape *t, int n_in, const void *attr, size_t attr_size, const void *custom)
 {
-    size_t slots = round_up((size_t)n_in * sizeof(uint32_t));
-    size_t bytes = round_up(sizeof(tape__extra)) + 2 * slots + (custom ? 2 : 1) * round_up(attr_size);
-    tape__extra *extra = tape__arena_get(&t->arena, bytes);
+    tape__extra *extra = tape__new_extra(t, n_in, attr_size, custom);
     if (!extra) {
         tape__error(t, TAPE_ERROR_MEMORY, "out of memory for a record");
         return NULL;
     }
-    unsigned char *at = (unsigned char *)extra + round_up(sizeof *extra);
-    extra->n_in = (uint16_t)n_in;
-    extra->n_out = 1;
-    extra->attr_size = (uint32_t)attr_size;
-    extra->bytes = bytes;
-    extra->in = (uint32_t *)(void *)at;
-    extra->saved = (uint32_t *)(void *)(at + slots);
-    extra->attr = at + 2 * slots;
-    extra->custom = custom;
     if (attr_size)
-        memcpy(at + 2 * slots, attr, attr_size);
+        memcpy(tape__attr_to_write(extra), attr, attr_size);
     if (attr_size && custom)
         memcpy((void *)(uintptr_t)tape__attr_as_given(extra), attr, attr_size);
     return extra;

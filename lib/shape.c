@@ -182,6 +182,19 @@ const tape__layout *tape__layout_strided(tape__layouts *table, int rank, const i
     return *place;
 }
 
+const tape__layout *tape__layout_narrow(tape__layouts *table, tape__narrowed *place, const tape__layout *of, int axis,
+                                        int64_t size)
+{
+    int64_t sizes[TAPE_MAX_RANK];
+    memcpy(sizes, of->size, sizeof sizes);
+    sizes[axis] = size;
+    const tape__layout *layout = tape__layout_strided(table, of->rank, sizes, of->stride);
+    *place = (tape__narrowed){of, layout, size, axis};
+    if (!layout)
+        place->of = NULL;
+    return layout;
+}
+
 bool tape__shape_numel(int rank, const int64_t *size, int64_t *numel)
 {
     if (rank < 0 || rank > TAPE_MAX_RANK)

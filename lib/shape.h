@@ -20,6 +20,14 @@ static inline bool tape__is_dense(const tape__layout *layout)
 }
 
 #define TAPE__RECENT_LAYOUTS 32u
+#define TAPE__NARROWED_LAYOUTS 8u
+
+/* `layout` is that of so many elements along an axis of a tensor that is laid out as `of`. */
+typedef struct tape__narrowed {
+    const struct tape__layout *of, *layout;
+    int64_t size;
+    int axis;
+} tape__narrowed;
 
 /* The intern table. Entries live until tape__layouts_free(). */
 typedef struct tape__layouts {
@@ -29,6 +37,7 @@ typedef struct tape__layouts {
     size_t count;
     struct tape__layout_slab *slabs;
     const struct tape__layout *recent[TAPE__RECENT_LAYOUTS]; /* looked at first: programs use few shapes at a time */
+    tape__narrowed narrowed[TAPE__NARROWED_LAYOUTS];
 } tape__layouts;
 
 void tape__layouts_init(tape__layouts *table, tape__memory *memory);
@@ -56,6 +65,18 @@ const tape__layout *tape__layout_recent(const tape__layouts *table, int rank, co
 /* NULL only when memory is short. The sizes must have a product that fits (tape__shape_numel). */
 const tape__layout *tape__layout_dense(tape__layouts *table, int rank, const int64_t *size);
 const tape__layout *tape__layout_strided(tape__layouts *table, int rank, const int64_t *size, const int64_t *stride);
+
+/* The layout with `size` elements along an axis, which has as many, and else all of them. */
+const tape__layout *tape__layout_narrow(tape__layouts *table, tape__narrowed *place, const tape__layout *of, int axis,
+                                        int64_t size);
+TAPE__INLINE const tape__layout *tape__layout_narrowed(tape__layouts *table, const tape__layout *of, int axis,
+                                                       int64_t size)
+{
+    const uint64_t hash = (uint64_t)(uintptr_t)of / 32 + (uint64_t)size * 3 + (uint64_t)axis;
+    tape__narrowed *place = &table->narrowed[hash % TAPE__NARROWED_LAYOUTS];
+    const bool known = place->of == of && place->size == size && place->axis == axis;
+    return TAPE__LIKELY(known) ? place->layout : tape__layout_narrow(table, place, of, axis, size);
+}
 
 /* The number of elements; false for a negative size, a rank outside 0..8, or a product beyond 2^60. */
 bool tape__shape_numel(int rank, const int64_t *size, int64_t *numel);

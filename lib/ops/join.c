@@ -6,6 +6,7 @@
 #include "kernels/any/cast.h"
 #include "kernels/any/copy.h"
 #include "region.h"
+#include "short.h"
 
 /* ---- concat, stack ----------------------------------------------------------------------------------------------- */
 
@@ -283,14 +284,70 @@ static tape_tensor pad(tape *t, tape_tensor x, const tape_pad_options *o)
     return x;
 }
 
-tape_tensor tape_pad(tape_tensor x, const tape_pad_options *options)
+/* The shape with the options' amounts, none of them negative; NULL for any other, and one that is new. */
+static const tape__layout *padded_layout(const tape *t, const tape__layout *x, const tape_pad_options *o)
 {
-    static const tape_pad_options nothing;
+    int64_t size[TAPE_MAX_RANK], amounts = 0, beyond = 0;
+    for (int i = 0; i < x->rank; i++) {
+        amounts |= o->before[i] | o->after[i];
+        size[i] = (int64_t)((uint64_t)x->size[i] + (uint64_t)o->before[i] + (uint64_t)o->after[i]);
+    }
+    for (int i = x->rank; i < TAPE_MAX_RANK; i++)
+        beyond |= o->before[i] | o->after[i];
+    const bool sound = !beyond && amounts >= 0 && amounts < (int64_t)1 << 60;
+    return TAPE__LIKELY(sound) ? tape__layout_recent(&t->layouts, x->rank, size) : NULL;
+}
+
+/* With zeros, by the short way; null where that is not all there is to do, or is an error. */
+TAPE__INLINE tape_tensor pad_shortly(tape *t, tape_tensor x, const tape_pad_options *o)
+{
+    const bool zeros = o->mode == TAPE_PAD_CONSTANT && o->value == 0 && !signbit(o->value);
+    uint32_t slot;
+    const tape__node *inner = zeros ? tape__find_made(t, x) : NULL;
+    const tape__layout *layout = inner ? padded_layout(t, inner->layout, o) : NULL;
+    tape__node *y = layout && inner->layout->numel ? tape__short_node(t, inner, &slot) : NULL;
+    if (TAPE__UNLIKELY(!y))
+        return TAPE_NULL;
+    const size_t item = tape__item_size(inner->dtype), bytes = (size_t)layout->numel * item;
+    unsigned char *data = tape__arena_get(&t->arena, bytes);
+    tape__extra *extra = data ? tape__new_extra(t, 1, sizeof(struct pad_constant), NULL) : NULL;
+    if (TAPE__UNLIKELY(!extra)) {
+        if (data)
+            tape__arena_put(&t->arena, data, bytes);
+        return TAPE_NULL;
+    }
+    struct pad_constant *attr = tape__attr_to_write(extra);
+    memcpy(attr->before, o->before, sizeof attr->before);
+    memcpy(attr->after, o->after, sizeof attr->after);
+    attr->value = 0;
+    int64_t to = 0;
+    for (int i = 0; i < layout->rank; i++)
+        to += o->before[i] * layout->stride[i];
+    memset(data, 0, bytes);
+    tape__copy(tape__threads_of(t), item, layout->rank, inner->layout->size, inner->data, inner->layout->stride,
+               data + to * (int64_t)item, layout->stride);
+    y->layout = layout;
+    y->data = data;
+    return tape__short_record_extra(t, TAPE__OP_pad_constant, y, slot, TAPE__OWNS_BLOCK, inner, x.slot, extra);
+}
+
+static TAPE__NOINLINE tape_tensor pad_any(tape_tensor x, const tape_pad_options *options)
+{
     tape *t = tape__begin("pad");
     if (!t)
         return TAPE_NULL;
     const char *before = tape__enter(t, "pad");
-    return tape__leave(t, before, TAPE__OP_pad, pad(t, x, options ? options : &nothing));
+    return tape__leave(t, before, TAPE__OP_pad, pad(t, x, options));
+}
+
+tape_tensor tape_pad(tape_tensor x, const tape_pad_options *options)
+{
+    static const tape_pad_options nothing;
+    const tape_pad_options *o = options ? options : &nothing;
+    tape *t = tape__tls;
+    const bool plain = t && !t->detour && !t->paused && t->wrong_factor == 0;
+    const tape_tensor y = TAPE__LIKELY(plain) ? pad_shortly(t, x, o) : TAPE_NULL;
+    return TAPE__LIKELY(!tape_is_null(y)) ? y : pad_any(x, o);
 }
 
 /* ---- roll, repeat, tile ------------------------------------------------------------------------------------------ */

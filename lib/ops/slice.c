@@ -5,6 +5,7 @@
 #include "adjoint.h"
 #include "kernels/any/index.h"
 #include "region.h"
+#include "short.h"
 
 /* Where the op's output lies in a tensor of layout x; false after an error. */
 typedef bool find_region(tape *t, const tape__layout *x, const void *attr, tape__region *region);
@@ -150,14 +151,21 @@ struct narrow {
     int64_t axis, start, length;
 };
 
+/* The first element, counted from the front of an axis of n; -1 where they do not lie within it. */
+static inline int64_t narrow_start(int64_t n, const struct narrow *a)
+{
+    const int64_t start = a->start < 0 && a->start >= -n ? a->start + n : a->start;
+    return start < 0 || start > n || a->length < 0 || a->length > n - start ? -1 : start;
+}
+
 static bool narrow_region(tape *t, const tape__layout *x, const void *attr, tape__region *r)
 {
     const struct narrow *a = attr;
     int axis;
     if (!tape__check_axis(t, a->axis, x, &axis))
         return false;
-    int64_t n = x->size[axis], start = a->start < 0 && a->start >= -n ? a->start + n : a->start;
-    if (start < 0 || start > n || a->length < 0 || a->length > n - start)
+    int64_t start = narrow_start(x->size[axis], a);
+    if (start < 0)
         return tape__error(t, TAPE_ERROR_ARGUMENT, "%lld elements from %lld do not lie within axis %d of %s",
                            (long long)a->length, (long long)a->start, axis, TAPE__LAYOUT_TEXT(x));
     start_whole(r, x);
@@ -181,10 +189,36 @@ bool tape__narrow_fused(tape__fused *f)
     return view_fused(f, narrow_region);
 }
 
+/* Null where that is not all there is to do, or is an error. */
+TAPE__INLINE tape_tensor narrow_shortly(tape_tensor x, const struct narrow *attr)
+{
+    tape *t = tape__tls;
+    uint32_t slot;
+    const tape__node *base = TAPE__LIKELY(t && !t->detour && !t->paused) ? tape__find_made(t, x) : NULL;
+    if (TAPE__UNLIKELY(!base))
+        return TAPE_NULL;
+    const tape__layout *whole = base->layout;
+    const int64_t axis = attr->axis < 0 ? attr->axis + whole->rank : attr->axis;
+    const int64_t start = axis >= 0 && axis < whole->rank ? narrow_start(whole->size[axis], attr) : -1;
+    if (TAPE__UNLIKELY(start < 0))
+        return TAPE_NULL;
+    const tape__layout *layout = tape__layout_narrowed(&t->layouts, whole, (int)axis, attr->length);
+    tape__node *y = layout && layout->numel ? tape__short_node(t, base, &slot) : NULL;
+    tape__extra *extra = y ? tape__new_extra(t, 1, sizeof *attr, NULL) : NULL;
+    if (TAPE__UNLIKELY(!extra))
+        return TAPE_NULL;
+    memcpy(tape__attr_to_write(extra), attr, sizeof *attr);
+    y->layout = layout;
+    y->version = base->version;
+    y->data = (unsigned char *)base->data + start * whole->stride[axis] * (int64_t)tape__item_size(base->dtype);
+    return tape__short_record_extra(t, TAPE__OP_narrow, y, slot, 0, base, x.slot, extra);
+}
+
 tape_tensor tape_narrow(tape_tensor x, int axis, int64_t start, int64_t length)
 {
     struct narrow attr = {axis, start, length};
-    return tape__run(TAPE__OP_narrow, &x, 1, &attr, sizeof attr);
+    tape_tensor y = narrow_shortly(x, &attr);
+    return TAPE__LIKELY(!tape_is_null(y)) ? y : tape__run(TAPE__OP_narrow, &x, 1, &attr, sizeof attr);
 }
 
 struct select {
