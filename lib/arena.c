@@ -111,9 +111,9 @@ static TAPE__NOINLINE void *get_from_next_chunk(tape__arena *arena, size_t bytes
 
 void *tape__arena_get(tape__arena *arena, size_t bytes)
 {
-    if (TAPE__UNLIKELY(bytes > SIZE_MAX / 4))
-        return NULL;
     size_t size;
+    if (TAPE__UNLIKELY(bytes > SMALL) && bytes > SIZE_MAX / 4)
+        return NULL;
     unsigned class = size_class(bytes, &size);
     assert(class < TAPE__SIZE_CLASSES);
     void *block = arena->free_lists[class];
@@ -129,6 +129,13 @@ void *tape__arena_get(tape__arena *arena, size_t bytes)
     block = arena->top + gap;
     arena->top += gap + size;
     return block;
+}
+
+size_t tape__arena_room(size_t bytes)
+{
+    size_t size;
+    size_class(bytes, &size);
+    return size;
 }
 
 void tape__arena_put(tape__arena *arena, void *block, size_t bytes)

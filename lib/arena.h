@@ -36,6 +36,9 @@ void tape__arena_free(tape__arena *arena);
 /* A block of at least `bytes`: 16-byte aligned, 64-byte from 64 bytes up; never zeroed. NULL when memory is short. */
 void *tape__arena_get(tape__arena *arena, size_t bytes);
 
+/* The bytes of a block that was asked for as so many. */
+size_t tape__arena_room(size_t bytes);
+
 /* Give a block of `bytes` back for reuse before the arena is rewound. */
 void tape__arena_put(tape__arena *arena, void *block, size_t bytes);
 

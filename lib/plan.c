@@ -22,6 +22,33 @@ static const tape__layout *common_shape(tape__layouts *layouts, const tape__layo
     return tape__layout_dense(layouts, rank, size);
 }
 
+/* Whether a block for so many elements as x has holds `bytes`. */
+static bool has_room(const tape__layout *x, int dtype, int64_t bytes)
+{
+    return bytes <= (int64_t)tape__arena_room(tape__ewise_bytes(dtype, x->numel));
+}
+
+/* Only for operands that are still or as large as their block. */
+static __attribute__((cold)) tape__running_on running_on(const tape__plan *plan, int dtype)
+{
+    const tape__few *f = &plan->few;
+    const tape__layout *const operand[2] = {plan->a, plan->b};
+    const int64_t row = f->n * item_of(dtype), last = f->rows - 1;
+    const int64_t whole = (row + TAPE__UNIT_BYTES - 1) & -TAPE__UNIT_BYTES;
+    tape__running_on on = {0};
+    if (plan->given || f->rows * row > TAPE__EWISE_SHORT || !has_room(plan->shape, dtype, last * row + whole))
+        return on;
+    for (int k = 0; k < 2; k++)
+        if (!(f->still >> k & 1)) {
+            const int64_t reach = last * f->step[k] * item_of(dtype) + whole;
+            if (!tape__is_dense(operand[k]) || !has_room(operand[k], dtype, reach))
+                return on;
+            on.flags[k] = TAPE__OWNS_BLOCK;
+        }
+    on.n = (uint16_t)(whole / item_of(dtype));
+    return on;
+}
+
 static __attribute__((cold)) void make_plan(tape__layouts *layouts, tape__plan *plan, const tape__layout *given,
                                             const tape__layout *a, const tape__layout *b, const tape__layout *g)
 {
@@ -41,9 +68,12 @@ static __attribute__((cold)) void make_plan(tape__layouts *layouts, tape__plan *
     *plan = (tape__plan){.given = given, .a = a, .b = b, .g = g, .shape = shape};
     const tape__few *few = &plan->few;
     if (shape->numel > 0 && tape__few_plan(&plan->few, shape->rank, shape->size, stride))
-        for (int dtype = 0; dtype <= TAPE_F64; dtype++)
+        for (int dtype = 0; dtype <= TAPE_F64; dtype++) {
             plan->suits[dtype] =
                 few->rows == 1 || (shape->numel < TAPE__EWISE_SERIAL && tape__few_suits(few, item_of(dtype)));
+            if (plan->suits[dtype])
+                plan->on[dtype] = running_on(plan, dtype);
+        }
 }
 
 /* Plans whose places are one would else be made in turns. */
@@ -51,11 +81,16 @@ const tape__plan *tape__plan_find(tape__plan *plans, size_t place, tape__layouts
                                   const tape__layout *a, const tape__layout *b, const tape__layout *g)
 {
     enum { NEIGHBOURS = 4 };
+    size_t room = 0;
     for (size_t k = 1; k < NEIGHBOURS; k++)
         if (tape__plan_is(&plans[place ^ k], given, a, b, g))
             return &plans[place ^ k];
-    for (size_t k = NEIGHBOURS - 1; k > 0; k--)
+        else if (!plans[place ^ k].shape)
+            room = k;
+    for (size_t k = NEIGHBOURS - 1; !room && k > 0; k--)
         plans[place ^ k] = plans[place ^ (k - 1)];
+    if (room)
+        plans[place ^ room] = plans[place];
     make_plan(layouts, &plans[place], given, a, b, g);
     return &plans[place];
 }

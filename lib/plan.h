@@ -9,15 +9,34 @@
 
 struct tape;
 
+/*
+ * Kernels that compute lane by lane, whatever the lanes hold, may run on behind the last element, where the tape's own
+ * block does: that costs less than to finish with a part of a unit. What they read there is anything, and so is what
+ * they leave. A loop of a few short rows as whole units: the elements of a row so (0: the result's block has no room
+ * for that), and the flags that node a, and b, must have for it.
+ */
+typedef struct tape__running_on {
+    uint16_t n;
+    uint8_t flags[2];
+} tape__running_on;
+
+/* The same for n elements in a row, in blocks of the tape: these hold whole units if they are larger than 48 bytes. */
+TAPE__INLINE int64_t tape__whole_units(int dtype, int64_t n)
+{
+    const int64_t width = TAPE__UNIT_BYTES / (int)sizeof(float) >> dtype;
+    return n * 4 > width * 3 ? (n + width - 1) & -width : n;
+}
+
 typedef struct tape__plan {
     const tape__layout *given, *a, *b, *g; /* what it was made for */
     const tape__layout *shape;             /* of the result, dense; NULL: the operands' do not fit each other */
     tape__few few;
     bool suits[2]; /* by dtype: `few` is the loop, of one row, or of a few that are long enough and too few for threads
                     */
+    tape__running_on on[2];
 } tape__plan;
 
-#define TAPE__PLANS 64u /* a power of two */
+#define TAPE__PLANS 128u /* a power of two */
 
 TAPE__INLINE bool tape__plan_is(const tape__plan *plan, const tape__layout *given, const tape__layout *a,
                                 const tape__layout *b, const tape__layout *g)

@@ -144,6 +144,128 @@ START_TEST(test_axes_of_every_kind)
 }
 END_TEST
 
+/* ---- small tensors, side by side ---------------------------------------------------------------------------------
+ */
+
+enum { WIDEST = 140, RESULTS = 16 };
+
+/* A result, and what a loop over the indices says of it. */
+static struct {
+    tape_tensor x;
+    int64_t n;
+    double expected[2 * WIDEST + 8];
+} results[RESULTS];
+static int result_count;
+
+static double *expect(tape_tensor x, int64_t n)
+{
+    ck_assert_int_lt(result_count, RESULTS);
+    results[result_count].x = x;
+    results[result_count].n = n;
+    return results[result_count++].expected;
+}
+
+static void check_results(tape_dtype dtype, int64_t width)
+{
+    for (int k = 0; k < result_count; k++) {
+        double got[2 * WIDEST + 8];
+        tape_tensor x = dtype == TAPE_F64 ? results[k].x : tape_cast(results[k].x, TAPE_F64);
+        ck_assert_int_eq(tape_numel(x), results[k].n);
+        ck_assert_int_eq(tape_read(x, got, results[k].n), TAPE_OK);
+        for (int64_t i = 0; i < results[k].n; i++)
+            ck_assert_msg(fabs(got[i] - results[k].expected[i]) <= 1e-6 * fabs(got[i]),
+                          "width %d, result %d, element %d", (int)width, k, (int)i);
+    }
+    result_count = 0;
+}
+
+/* x is [2, n], r is [n]. Few of their elements fill whole vectors, and each result lies behind the one before it. */
+static void compute_side_by_side(tape_tensor x, const double *v, tape_tensor r, const double *w, tape_tensor s,
+                                 int64_t n)
+{
+    tape_tensor right = tape_narrow(x, -1, 1 - n, n - 1), left = tape_narrow(x, 1, 0, n - 1);
+    tape_tensor steps = tape_sub(right, left);
+    double *sum = expect(tape_add(x, x), 2 * n), *rows = expect(tape_mul(x, r), 2 * n);
+    double *scaled = expect(tape_div(x, s), 2 * n), *from = expect(tape_sub(s, r), n);
+    double *inverse = expect(tape_recip(x), 2 * n), *root = expect(tape_sqrt(tape_square(x)), 2 * n);
+    double *flat = expect(tape_relu(tape_neg(r)), n), *size = expect(tape_norm(x, 2, TAPE_AXES(0), false), n);
+    double *step = expect(steps, 2 * (n - 1));
+    double *after = expect(tape_pad(steps, &(tape_pad_options){.after = {0, 2}}), 2 * (n + 1));
+    double *before = expect(tape_pad(tape_narrow(left, 0, 1, 1), &(tape_pad_options){.before = {1, 1}}), 2 * n);
+    double *lower = expect(tape_add(tape_narrow(left, -2, 1, 1), tape_narrow(right, 0, 0, 1)), n - 1);
+    for (int64_t i = 0; i < 2 * n; i++) {
+        const int64_t row = i / n, at = i % n;
+        sum[i] = 2 * v[i];
+        rows[i] = v[i] * w[at];
+        scaled[i] = v[i] / 4;
+        inverse[i] = 1 / v[i];
+        root[i] = fabs(v[i]);
+        before[i] = row && at ? v[n + at - 1] : 0;
+        if (at < n - 1)
+            step[row * (n - 1) + at] = v[i + 1] - v[i];
+        for (int64_t k = 0; k < 2; k++)
+            after[row * (n + 1) + (at < n - 1 ? at : at + k)] = at < n - 1 ? v[i + 1] - v[i] : 0;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        from[i] = 4 - w[i];
+        flat[i] = w[i] < 0 ? -w[i] : 0;
+        size[i] = sqrt(v[i] * v[i] + v[n + i] * v[n + i]);
+        if (i < n - 1)
+            lower[i] = v[n + i] + v[i + 1];
+    }
+}
+
+START_TEST(test_small_tensors_side_by_side)
+{
+    const tape_dtype dtype = _i ? TAPE_F64 : TAPE_F32;
+    for (int64_t n = 1; n <= WIDEST; n += n < 40 ? 1 : 7) {
+        double v[2 * WIDEST], w[WIDEST];
+        drawn = (unsigned)n;
+        for (int64_t i = 0; i < 2 * n; i++)
+            v[i] = ((double)draw(16) - 7.5) / 8;
+        for (int64_t i = 0; i < n; i++)
+            w[i] = ((double)draw(16) - 7.5) / 8;
+        for (int round = 0; round < 3; round++) { /* over what the round before has left there */
+            tape_tensor x = tape_cast(tape_from(TAPE_F64, TAPE_SHAPE(2, n), v), dtype);
+            tape_tensor r = tape_cast(tape_from(TAPE_F64, TAPE_SHAPE(n), w), dtype);
+            compute_side_by_side(x, v, r, w, tape_scalar(dtype, 4), n);
+            check_results(dtype, n);
+            tape_reset();
+        }
+    }
+}
+END_TEST
+
+/* The short way of these ops ends where something is wrong. */
+START_TEST(test_wrong_parts)
+{
+    static const struct {
+        int64_t axis, start, length;
+    } parts[] = {{2, 0, 1}, {-3, 0, 1}, {1, 0, 4},         {1, -4, 1},
+                 {0, 2, 1}, {1, 1, -1}, {1, INT64_MIN, 1}, {1, 1, INT64_MAX}};
+    static const tape_pad_options pads[] = {{.after = {0, 0, 1}},
+                                            {.before = {INT64_MAX, 0}},
+                                            {.before = {-3}},
+                                            {.before = {0, INT64_MAX}, .after = {0, INT64_MAX}}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        tape_tensor x = tape_full(TAPE_F64, TAPE_SHAPE(2, 3), 1);
+        tape_narrow(x, 1, 0, 2);
+        ck_assert_int_eq(tape_last_status(), TAPE_OK);
+        ck_assert(tape_is_null(tape_narrow(x, (int)parts[i].axis, parts[i].start, parts[i].length)));
+        ck_assert_int_eq(tape_last_status(), TAPE_ERROR_ARGUMENT);
+        tape_reset();
+    }
+    for (size_t i = 0; i < sizeof pads / sizeof *pads; i++) {
+        tape_tensor x = tape_full(TAPE_F64, TAPE_SHAPE(2, 3), 1);
+        tape_pad(x, &(tape_pad_options){.before = {1}});
+        ck_assert_int_eq(tape_last_status(), TAPE_OK);
+        ck_assert(tape_is_null(tape_pad(x, &pads[i])));
+        ck_assert_int_ne(tape_last_status(), TAPE_OK);
+        tape_reset();
+    }
+}
+END_TEST
+
 /* ---- what the caller passes ---------------------------------------------------------------------------------- */
 
 START_TEST(test_duplicate_xs)
@@ -427,6 +549,8 @@ static Suite *corners_suite(void)
     Suite *suite = suite_create("corners");
     TCase *tc = tcase_create("corners");
     tcase_add_loop_test(tc, test_axes_of_every_kind, 0, 20);
+    tcase_add_loop_test(tc, test_small_tensors_side_by_side, 0, 2);
+    tcase_add_test(tc, test_wrong_parts);
     tcase_add_test(tc, test_layouts_made_anew);
     tcase_add_test(tc, test_duplicate_xs);
     tcase_add_test(tc, test_cotangent_stays_the_callers);

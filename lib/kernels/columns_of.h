@@ -45,11 +45,10 @@ static void FOR(columns)(int reducer, void *tile, int columns, int rows, const v
     };
     const ELEM *whole[TAPE__REDUCE_ROWS];
     UNIT wide[TAPE__REDUCE_ROWS];
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < rows; r++)
         whole[r] = row[r];
-        if (columns >= WIDTH)
-            continue;
-        wide[r] = FOR(unit_load_upto)(row[r], columns);
+    for (int r = 0; columns < WIDTH && r < rows; r++) {
+        wide[r] = FOR(unit_load_some)(row[r], columns);
         whole[r] = (const ELEM *)&wide[r];
     }
     columns_of[reducer](tile, columns < WIDTH ? WIDTH : columns, rows, whole, c);

@@ -207,24 +207,60 @@ TAPE__INLINE void arithmetic(int op, const tape__node *a, const tape__node *b, t
 #undef COMPUTE
 }
 
+TAPE__INLINE bool is_arithmetic(int op)
+{
+    return op == TAPE__OP_add || op == TAPE__OP_sub || op == TAPE__OP_mul || op == TAPE__OP_div;
+}
+
+/* Rows whose kernels do not look at what they compute with: they may be given lanes that hold anything. */
+TAPE__INLINE bool is_plain(int op)
+{
+    return is_arithmetic(op) || op == TAPE__OP_neg || op == TAPE__OP_square || op == TAPE__OP_recip ||
+           op == TAPE__OP_sqrt || op == TAPE__OP_relu;
+}
+
 /* Operands of one dense layout. */
 static tape_tensor run_flat(tape *t, int op, const tape__node *a, uint32_t a_slot, const tape__node *b, uint32_t b_slot)
 {
-    const int64_t n = a->layout->numel;
+    int64_t n = a->layout->numel;
+    const size_t bytes = tape__ewise_bytes(a->dtype, n);
     const void *x[2] = {a->data, b->data};
     uint32_t slot;
     if (n == 0 || a->dtype > TAPE_F64 || t->count == t->capacity)
         return TAPE_NULL;
-    void *data = n > 1 ? tape__arena_get(&t->arena, tape__ewise_bytes(a->dtype, n)) : NULL;
+    void *data = n > 1 ? tape__arena_get(&t->arena, bytes) : NULL;
     tape__node *y = n == 1 || data ? tape__short_node(t, a, &slot) : NULL;
     if (!y)
         return TAPE_NULL;
     y->data = n > 1 ? data : &y->u;
+    if (bytes % TAPE__UNIT_BYTES && a->flags & b->flags & TAPE__OWNS_BLOCK && is_plain(op))
+        n = tape__whole_units(a->dtype, n);
     tape__ewise_flat_value(t->kernels, n < TAPE__EWISE_SERIAL ? NULL : tape__threads_of(t), tape__ops[op].ewise,
                            a->dtype, n, 0, y->data, x, NULL);
     if (n > 1)
         y->u.extra = NULL;
     return tape__short_record(t, op, y, slot, n > 1 ? TAPE__OWNS_BLOCK : TAPE__INLINE_VALUE, a, a_slot, b, b_slot);
+}
+
+/* A short plan's loop in whole units, each row's last one running on into the next row, or behind the last. */
+TAPE__INLINE bool run_on(tape *t, int op, const tape__plan *plan, const tape__node *a, const tape__node *b, char *to)
+{
+    const tape__running_on *on = &plan->on[a->dtype];
+    const tape__few *f = &plan->few;
+    const int item = (int)tape__item_size(a->dtype);
+    const void *x[TAPE__RUN_OPERANDS] = {a->data, b->data};
+    if (!on->n || on->flags[0] & ~a->flags || on->flags[1] & ~b->flags || !is_plain(op) ||
+        (f->still && tape__plan_lay_out(f, t->stills, item, x)))
+        return false;
+    tape__ewise_value_fn *const kernel = t->kernels->ewise->value[tape__ops[op].ewise][a->dtype];
+    for (int64_t left = f->rows;;) {
+        kernel(on->n, to, x, NULL);
+        if (--left == 0)
+            return true;
+        to += f->n * item;
+        x[0] = tape__beyond(x[0], f->step[0] * item);
+        x[1] = tape__beyond(x[1], f->step[1] * item);
+    }
 }
 
 /* Operands of any layouts that make a loop of a few rows, or of one. */
@@ -243,14 +279,11 @@ static tape_tensor run_rows(tape *t, int op, const tape__node *a, uint32_t a_slo
     y->layout = shape;
     y->data = data;
     y->u.extra = NULL;
-    tape__planned p = {tape__ops[op].ewise, -1, a->dtype, false, NULL, data, {a->data, b->data}};
-    tape__plan_run(t, plan, &p);
+    if (!run_on(t, op, plan, a, b, data)) {
+        tape__planned p = {tape__ops[op].ewise, -1, a->dtype, false, NULL, data, {a->data, b->data}};
+        tape__plan_run(t, plan, &p);
+    }
     return tape__short_record(t, op, y, slot, TAPE__OWNS_BLOCK, a, a_slot, b, b_slot);
-}
-
-TAPE__INLINE bool is_arithmetic(int op)
-{
-    return op == TAPE__OP_add || op == TAPE__OP_sub || op == TAPE__OP_mul || op == TAPE__OP_div;
 }
 
 static tape_tensor run_tensors(tape *t, int op, const tape__node *a, uint32_t a_slot, const tape__node *b,

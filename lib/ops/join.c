@@ -309,11 +309,12 @@ TAPE__INLINE tape_tensor pad_shortly(tape *t, tape_tensor x, const tape_pad_opti
     if (TAPE__UNLIKELY(!y))
         return TAPE_NULL;
     const size_t item = tape__item_size(inner->dtype), bytes = (size_t)layout->numel * item;
-    unsigned char *data = tape__arena_get(&t->arena, bytes);
-    tape__extra *extra = data ? tape__new_extra(t, 1, sizeof(struct pad_constant), NULL) : NULL;
-    if (TAPE__UNLIKELY(!extra)) {
-        if (data)
-            tape__arena_put(&t->arena, data, bytes);
+    const size_t held = bytes > 48 ? (bytes + TAPE__UNIT_BYTES - 1) & -(size_t)TAPE__UNIT_BYTES : bytes;
+    tape__extra *extra = tape__new_extra(t, 1, sizeof(struct pad_constant), NULL);
+    unsigned char *data = extra ? tape__arena_get(&t->arena, bytes) : NULL;
+    if (TAPE__UNLIKELY(!data)) {
+        if (extra)
+            tape__arena_put(&t->arena, extra, extra->bytes);
         return TAPE_NULL;
     }
     struct pad_constant *attr = tape__attr_to_write(extra);
@@ -323,7 +324,7 @@ TAPE__INLINE tape_tensor pad_shortly(tape *t, tape_tensor x, const tape_pad_opti
     int64_t to = 0;
     for (int i = 0; i < layout->rank; i++)
         to += o->before[i] * layout->stride[i];
-    memset(data, 0, bytes);
+    memset(data, 0, held);
     tape__copy(tape__threads_of(t), item, layout->rank, inner->layout->size, inner->data, inner->layout->stride,
                data + to * (int64_t)item, layout->stride);
     y->layout = layout;

@@ -55,8 +55,7 @@ TAPE__INLINE size_t tape__round_up(size_t bytes)
 TAPE__INLINE tape__extra *tape__new_extra(tape *t, int n_in, size_t attr_size, const void *custom)
 {
     const size_t slots = tape__round_up((size_t)n_in * sizeof(uint32_t));
-    const size_t bytes =
-        tape__round_up(sizeof(tape__extra)) + 2 * slots + (custom ? 2 : 1) * tape__round_up(attr_size);
+    const size_t bytes = tape__round_up(sizeof(tape__extra)) + 2 * slots + (custom ? 2 : 1) * tape__round_up(attr_size);
     tape__extra *extra = tape__arena_get(&t->arena, bytes);
     if (TAPE__UNLIKELY(!extra))
         return NULL;
@@ -84,6 +83,7 @@ TAPE__INLINE tape_tensor tape__short_record_extra(tape *t, int op, tape__node *y
     y->op = (uint16_t)op;
     y->flags = (uint8_t)(flags | (x->flags & TAPE__REQUIRES_GRAD));
     y->in[0] = extra->in[0] = x_slot;
+    y->in[1] = 0;
     extra->saved[0] = *x->version;
     y->u.extra = extra;
     t->count = slot + 1;

@@ -107,11 +107,12 @@ tape_tensor tape__prod_others(tape_tensor x)
 
 /* ---- var and std ------------------------------------------------------------------------------------------------- */
 
+/* Of a result, which has a block of its own. */
 static void square_roots(const tape *t, const tape__node *y)
 {
     const void *const x[1] = {y->data};
-    tape__ewise_flat_value(t->kernels, tape__threads_of(t), TAPE__EW_sqrt, y->dtype, y->layout->numel, 0, y->data, x,
-                           NULL);
+    const int64_t n = tape__whole_units(y->dtype, y->layout->numel);
+    tape__ewise_flat_value(t->kernels, tape__threads_of(t), TAPE__EW_sqrt, y->dtype, n, 0, y->data, x, NULL);
 }
 
 /* (x - mean(x)) / max(0, n - correction) */

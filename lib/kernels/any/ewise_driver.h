@@ -40,9 +40,10 @@ enum { TAPE__EWISE_SERIAL = 32768 }; /* elements below which threads cost more t
 
 enum { TAPE__EWISE_SHORT = 1024 }; /* bytes of an operand of a loop that is made in one go */
 
+_Static_assert(TAPE_F32 == 0 && TAPE_F64 == 1, "a dtype is a shift");
 TAPE__INLINE size_t tape__ewise_bytes(int dtype, int64_t n)
 {
-    return (size_t)n * (dtype == TAPE_F32 ? sizeof(float) : sizeof(double));
+    return (size_t)n * sizeof(float) << dtype;
 }
 
 /* Few whole units need no more than the kernel. */
