@@ -98,7 +98,7 @@ static void write_gradient(const tape *t, const tape__gain *gain, void *gradient
     if (dtype != leaf->dtype) { /* promoted to f64 by the checker */
         tape__cast(tape__threads_of(t), dense->rank, dense->size, (tape_dtype)dtype, gain->data, gain->layout->stride,
                    leaf->dtype, gradient);
-    } else if (leaf->has_gradient) {
+    } else if (leaf->has_gradient || tape__leaf_is_claimed_by(leaf, t)) { /* by another node that stands for the leaf */
         const void *operands[2] = {gradient, gain->data};
         const int64_t *strides[2] = {dense->stride, gain->layout->stride};
         tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, (int)dtype, dense->rank, dense->size, gradient,
@@ -117,7 +117,7 @@ void tape__commit(const tape *t, const tape__gain *gain)
         leaf->has_gradient = true;
         return;
     }
-    tape__leaf_lock_gradient(leaf);
+    tape__leaf_lock_gradient(t, leaf);
     gradient->version++;
     write_gradient(t, gain, gradient->data);
     leaf->has_gradient = true;

@@ -108,6 +108,12 @@ void *tape__leaf_claim(tape *t, tape__leaf *leaf);
 void tape__leaf_unclaim(tape__leaf *leaf);
 
 /* The lock, once no other tape's sweep writes into the gradient's buffer. */
-void tape__leaf_lock_gradient(tape__leaf *leaf);
+void tape__leaf_lock_gradient(const tape *t, tape__leaf *leaf);
+
+/* Whether the tape has claimed the buffer: what lies there is an adjoint that it has yet to commit. */
+static inline bool tape__leaf_is_claimed_by(const tape__leaf *leaf, const tape *t)
+{
+    return atomic_load_explicit(&leaf->claimed, memory_order_relaxed) == t;
+}
 
 #endif

@@ -21,6 +21,7 @@ typedef struct list {
 typedef struct kept_node {
     uint64_t word[5]; /* data, layout, where the version is, the own version with op, dtype and flags, the inputs */
     const void *held; /* the leaf, or the block of a record that has one */
+    uintptr_t holds;  /* all bits set where the node may hold either, none where that is its value */
     uint64_t alive;   /* the generation of a leaf */
 } kept_node;
 _Static_assert(offsetof(tape__node, saved) - offsetof(tape__node, data) == sizeof(uint64_t[5]), "they lie together");
@@ -32,7 +33,8 @@ typedef struct saved_leaf {
 
 typedef struct task {
     tape__task_fn *run;
-    size_t bytes; /* with the arguments that follow */
+    size_t bytes;        /* with the arguments that follow */
+    const char *op_name; /* for messages */
 } task;
 
 typedef struct tape__memo {
@@ -108,7 +110,8 @@ static const tape__extra *block_of(const tape__node *x)
 
 static kept_node describe(const tape__node *x)
 {
-    kept_node k = {.held = x->op == TAPE__OP_LEAF ? (const void *)x->u.leaf : block_of(x)};
+    const bool leaf = x->op == TAPE__OP_LEAF, record = x->op > TAPE__OP_OUTPUT && !(x->flags & TAPE__INLINE_VALUE);
+    kept_node k = {.held = leaf ? (const void *)x->u.leaf : block_of(x), .holds = leaf || record ? UINTPTR_MAX : 0};
     memcpy(k.word, &x->data, sizeof k.word);
     if (x->op == TAPE__OP_LEAF)
         memcpy(&k.alive, x->saved, sizeof k.alive);
@@ -196,10 +199,9 @@ static bool is_same_tape(const tape *t, const memo *m)
     const tape__node *x = NULL;
     for (uint32_t slot = 0; slot < m->count; slot++, k++) {
         x = slot % TAPE__NODES_PER_CHUNK ? x + 1 : tape__at(t, slot);
-        if (!is_same_node(x, k))
+        if (!is_same_node(x, k) || (((uintptr_t)x->u.extra ^ (uintptr_t)k->held) & k->holds))
             return false;
-        if (k->held && (x->u.extra != k->held ||
-                        (x->op == TAPE__OP_LEAF ? word_at(x->saved) != k->alive : !is_same_block(x->u.extra, &blocks))))
+        if (k->held && (x->op == TAPE__OP_LEAF ? word_at(x->saved) != k->alive : !is_same_block(x->u.extra, &blocks)))
             return false;
     }
     return true;
@@ -264,11 +266,14 @@ static bool claim_all(tape *t, const memo *m)
 static bool do_tasks(tape *t, const memo *m)
 {
     const unsigned char *at = m->tasks.bytes, *end = at + m->tasks.used;
+    const char *before = t->op_name;
     bool ok = true;
     for (const task *next; at < end && ok; at += next->bytes) {
         next = (const task *)(const void *)at;
+        t->op_name = next->op_name;
         ok = next->run(t, next + 1);
     }
+    t->op_name = before;
     assert(t->arena.top == m->top);
     return ok;
 }
@@ -365,7 +370,7 @@ void tape__note(tape *t, tape__task_fn *run, const void *arguments, size_t bytes
         tape__forgo(t);
         return;
     }
-    *to = (task){run, whole};
+    *to = (task){run, whole, t->op_name};
     memcpy(to + 1, arguments, bytes);
 }
 

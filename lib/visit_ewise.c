@@ -268,15 +268,17 @@ static bool run_flat(tape *t, const void *arguments)
 static bool derive_one(tape *t, tape__node *y, tape__node *const *x, int i, bool last)
 {
     const int ewise = tape__ops[y->op].ewise;
+    const unsigned uses = tape__ewise_uses(ewise, i);
     tape__adjoint *g = y->adj.adjoint;
-    if (tape__ewise_uses(ewise, i) & TAPE__USES_ONE)
+    if (uses & TAPE__USES_ONE)
         return tape__contribute(t, x[i], g->data, g->layout, g);
     bool accumulate = false;
     void *out = last ? tape__adjoint_inherit(t, y, x[i]) : NULL;
     if (!out && !(out = tape__adjoint_target(t, x[i], &accumulate)))
         return false;
-    const flat f = {out,      g->data,   {x[0]->data, x[1]->data, NULL}, y->data, y->layout->numel, ewise, i,
-                    y->dtype, accumulate};
+    const void *a = uses & TAPE__USES_X0 ? x[0]->data : NULL; /* one that is not read may have been freed */
+    const void *b = uses & TAPE__USES_X1 ? x[1]->data : NULL;
+    const flat f = {out, g->data, {a, b, NULL}, y->data, y->layout->numel, ewise, i, y->dtype, accumulate};
     return TAPE__DO(t, run_flat, &f);
 }
 

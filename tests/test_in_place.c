@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tape/custom.h"
+#include "tape/gradcheck.h"
 #include "tape/tape.h"
 #include <check.h>
 
@@ -132,6 +133,34 @@ START_TEST(threads_commit_to_one_leaf)
 }
 END_TEST
 
+static tape_tensor scaled_sum(void *user, const tape_tensor *x, int n)
+{
+    (void)n;
+    return tape_sum(tape_mul(x[0], *(tape_tensor *)user), TAPE_ALL, false);
+}
+
+/* The checker's f64 mode leaves a leaf that is used already with a second node: one of the two claims the buffer, and
+ * the other adds to what lies there. */
+START_TEST(two_nodes_stand_for_one_leaf)
+{
+    tape_tensor x = leaf_of(1), s = tape_param(TAPE_F32, TAPE_SCALAR, &(float){2});
+    for (int n = 0; n < 4; n++) {
+        tape_tensor y = tape_sum(tape_mul_scalar(x, 4), TAPE_ALL, false);
+        tape_gradcheck_report report;
+        ck_assert(tape_gradcheck(scaled_sum, &x, &s, 1, NULL, &report));
+        ck_assert_int_eq(tape_backward(tape_add(y, squares(x))), TAPE_OK);
+        const float *g = tape_data_f32(tape_gradient(x)), *v = tape_data_f32(x);
+        bool right = true;
+        for (int i = 0; i < N; i++)
+            right = right && g[i] == 4 + 2 * v[i];
+        ck_assert(right);
+        tape_zero_grad(x), tape_zero_grad(s);
+        tape_reset();
+    }
+    tape_free(x), tape_free(s);
+}
+END_TEST
+
 /* The caller's cotangent is read where it lies and stays as it is. */
 START_TEST(keeps_the_cotangent)
 {
@@ -157,6 +186,7 @@ int main(void)
     tcase_add_test(c, reads_an_older_gradient);
     tcase_add_test(c, a_hook_frees_another_leaf);
     tcase_add_test(c, threads_commit_to_one_leaf);
+    tcase_add_test(c, two_nodes_stand_for_one_leaf);
     tcase_add_test(c, keeps_the_cotangent);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);

@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -289,6 +290,47 @@ START_TEST(a_leaf_that_has_changed)
 }
 END_TEST
 
+/* A repeated sweep that fails says what an ordinary one says: the checked target is changed behind the tape's back. */
+START_TEST(a_failure_in_a_repeat)
+{
+    char expected[256];
+    make_leaves();
+    int64_t *classes = tape_data_mut(leaf[3]);
+    for (int repeated = 0; repeated < 2; repeated++) {
+        if (repeated)
+            settle_in(losses);
+        tape_tensor y = losses();
+        classes[1] = 99;
+        ck_assert_int_eq(tape_backward(y), TAPE_ERROR_INDEX);
+        classes[1] = 0;
+        ck_assert(strstr(tape_message(), "cross_entropy: target 99"));
+        ck_assert(!repeated || strcmp(expected, tape_message()) == 0);
+        snprintf(expected, sizeof expected, "%s", tape_message());
+        tape_clear(), tape_reset();
+        for (int k = 0; k < 3; k++)
+            ck_assert(tape_is_none(tape_gradient(leaf[k])));
+    }
+    free_leaves();
+}
+END_TEST
+
+/* A leaf that no derivative reads may be freed before it: the other one gets its gradient. */
+START_TEST(a_leaf_freed_unread)
+{
+    const float zeros[5] = {0};
+    tape_tensor x = tape_param(TAPE_F32, TAPE_SHAPE(5), (const float[]){1, 2, 3, 4, 5});
+    tape_tensor gone = tape_param(TAPE_F32, TAPE_SHAPE(5), zeros);
+    tape_tensor y = TOTAL(tape_square(tape_sub(gone, x)));
+    tape_free(gone);
+    ck_assert_int_eq(tape_backward(y), TAPE_OK);
+    const float *g = tape_data_f32(tape_gradient(x));
+    for (int i = 0; i < 5; i++)
+        ck_assert(g[i] == 2 * (float)(i + 1));
+    tape_free(x);
+    settle();
+}
+END_TEST
+
 /* A second sweep over one tape adds; a value that is written in between is an error. */
 START_TEST(the_same_tape_again)
 {
@@ -409,6 +451,8 @@ int main(void)
     tcase_add_test(all, another_program);
     tcase_add_test(all, by_turns);
     tcase_add_test(all, a_leaf_that_has_changed);
+    tcase_add_test(all, a_failure_in_a_repeat);
+    tcase_add_test(all, a_leaf_freed_unread);
     tcase_add_test(all, the_same_tape_again);
     tcase_add_test(all, on_a_tape_that_goes_on);
     tcase_add_test(all, memory_after_giving_up);
