@@ -174,11 +174,8 @@ static tape_status backward(tape_tensor y, tape_tensor cotangent, bool consume)
         tape__error(t, TAPE_ERROR_ARGUMENT, "y depends on no leaf with gradient (all constant, detached or paused)");
         return t->status;
     }
-    const bool usual = tape_is_none(cotangent) && !consume;
-    if (usual && tape__memo_repeat(t, slot))
+    if (tape_is_none(cotangent) && !consume && tape__memo_repeat(t, slot))
         return t->status;
-    if (usual)
-        tape__memo_begin(t, slot);
     tape__sweep s = {.t = t, .to_leaves = true, .consume = consume, .kept = slot, .leaves = TAPE__NO_SLOT};
     t->settle = tape__adjoint_settle;
     t->claiming = true;

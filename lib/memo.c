@@ -103,17 +103,13 @@ TAPE__INLINE uint64_t word_at(const void *from)
     return word;
 }
 
-static const tape__extra *block_of(const tape__node *x)
-{
-    return x->op > TAPE__OP_OUTPUT && !(x->flags & TAPE__INLINE_VALUE) ? x->u.extra : NULL;
-}
-
 static kept_node describe(const tape__node *x)
 {
-    const bool leaf = x->op == TAPE__OP_LEAF, record = x->op > TAPE__OP_OUTPUT && !(x->flags & TAPE__INLINE_VALUE);
-    kept_node k = {.held = leaf ? (const void *)x->u.leaf : block_of(x), .holds = leaf || record ? UINTPTR_MAX : 0};
+    const bool leaf = x->op == TAPE__OP_LEAF;
+    kept_node k = {.held = leaf ? (const void *)x->u.leaf : tape__extra_of(x),
+                   .holds = leaf || tape__may_have_extra(x) ? UINTPTR_MAX : 0};
     memcpy(k.word, &x->data, sizeof k.word);
-    if (x->op == TAPE__OP_LEAF)
+    if (leaf)
         memcpy(&k.alive, x->saved, sizeof k.alive);
     return k;
 }
@@ -164,7 +160,7 @@ static bool keep_tape(tape *t, memo *m)
         const tape__node *x = tape__at(t, slot);
         const kept_node k = describe(x);
         if (x->own_version || !is_of_tasks(x) || !append(t, &m->nodes, &k, sizeof k) ||
-            (block_of(x) && !keep_block(t, m, k.held)) || !keep_saved(t, m, x))
+            (tape__extra_of(x) && !keep_block(t, m, k.held)) || !keep_saved(t, m, x))
             return false;
     }
     return true;
@@ -289,11 +285,9 @@ static void give_all(const tape *t, const memo *m, bool ok)
     }
 }
 
-bool tape__memo_repeat(tape *t, uint32_t slot)
+static bool repeat(tape *t, memo *m, uint32_t slot)
 {
-    const uint64_t key = key_of(t, slot);
-    memo *m = find(t, key);
-    if (!m || !m->complete || m->count != t->count || m->slot != slot || m->top != t->arena.top ||
+    if (!m->complete || m->count != t->count || m->slot != slot || m->top != t->arena.top ||
         m->epoch != t->layout_epoch || !is_plain(t) || !is_same_tape(t, m) || !is_unwritten(m) || !claim_all(t, m))
         return false;
     m->met = ++t->memos->now;
@@ -331,7 +325,8 @@ static bool is_time(memo *m)
     return true;
 }
 
-void tape__memo_begin(tape *t, uint32_t slot)
+/* A sweep begins that may be one to note. */
+static void begin(tape *t, memo *m, uint64_t key, uint32_t slot)
 {
     if (!is_plain(t) || tape__arena_in_use(&t->arena) + t->arena.free_bytes > MOST_VALUES || t->memory.budget)
         return; /* a budget is for what the program itself asks for */
@@ -340,8 +335,6 @@ void tape__memo_begin(tape *t, uint32_t slot)
             return;
         memset(t->memos, 0, sizeof *t->memos);
     }
-    const uint64_t key = key_of(t, slot);
-    memo *m = find(t, key);
     if (!m)
         meet(t, key);
     if (!m || !is_time(m))
@@ -359,6 +352,16 @@ void tape__memo_begin(tape *t, uint32_t slot)
     t->memos->is_aside = true;
     t->memos->start = tape__arena_mark(&t->arena);
     tape__arena_put_aside(&t->arena, &t->memos->aside);
+}
+
+bool tape__memo_repeat(tape *t, uint32_t slot)
+{
+    const uint64_t key = key_of(t, slot);
+    memo *m = find(t, key);
+    if (m && repeat(t, m, slot))
+        return true;
+    begin(t, m, key, slot);
+    return false;
 }
 
 void tape__note(tape *t, tape__task_fn *run, const void *arguments, size_t bytes)

@@ -43,11 +43,8 @@ typedef struct tape__gain {
 void tape__commit(const tape *t, const tape__gain *gain);
 
 /* The same sweep as before, from `slot` with a cotangent of 1 to the leaves: true where there is one and it was made,
- * or has failed. */
+ * or has failed. Else a sweep begins that may be one to remember. */
 bool tape__memo_repeat(tape *t, uint32_t slot);
-
-/* A sweep from `slot` to the leaves begins, that may be one to remember. */
-void tape__memo_begin(tape *t, uint32_t slot);
 
 /* It ends: with what a leaf gets, and with all of that. */
 void tape__memo_gain(tape *t, const tape__gain *gain);

@@ -295,19 +295,12 @@ tape__node *tape__new_tensor(tape *t, tape_dtype dtype, int rank, const int64_t 
     return layout ? tape__new_dense(t, dtype, layout, slot) : out_of_memory(t, dtype, rank, size);
 }
 
-/* The block of a record's inputs and attributes; NULL where it has none. */
-static tape__extra *extra_of(const tape__node *node)
-{
-    bool is_record = node->op > TAPE__OP_OUTPUT && !(node->flags & TAPE__INLINE_VALUE);
-    return is_record ? node->u.extra : NULL;
-}
-
 void tape__truncate(tape *t, uint32_t count)
 {
     tape__release_from(t, count);
     for (uint32_t slot = t->count; slot-- > count;) {
         tape__node *node = tape__at(t, slot);
-        tape__extra *extra = extra_of(node);
+        tape__extra *extra = tape__extra_of(node);
         if (node->flags & TAPE__OWNS_BLOCK)
             tape__arena_put(&t->arena, node->data, (size_t)node->layout->numel * tape__item_size(node->dtype));
         if (extra)

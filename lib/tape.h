@@ -172,6 +172,17 @@ typedef struct tape__node {
     } adj;
 } tape__node;
 
+/* Whether the node is a record that may have a block of inputs and attributes, and the block; NULL where it has none.
+ */
+static inline bool tape__may_have_extra(const tape__node *node)
+{
+    return node->op > TAPE__OP_OUTPUT && !(node->flags & TAPE__INLINE_VALUE);
+}
+static inline tape__extra *tape__extra_of(const tape__node *node)
+{
+    return tape__may_have_extra(node) ? node->u.extra : NULL;
+}
+
 #define TAPE__NODES_LOG2 12
 #define TAPE__NODES_PER_CHUNK (1u << TAPE__NODES_LOG2)
 #define TAPE__NO_SLOT UINT32_MAX
