@@ -61,7 +61,7 @@ set_property(SOURCE lib/optim_update_f32.c APPEND PROPERTY COMPILE_OPTIONS
 # threads share cannot feed it.
 set_property(SOURCE ${TAPE_KERNEL_SOURCES} ${TAPE_PLAIN_SOURCES} APPEND PROPERTY COMPILE_OPTIONS
   "$<$<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>>:-fno-align-functions;-fno-align-loops;-fno-align-jumps;-fno-align-labels>")
-set_property(SOURCE lib/kernels/gemm.c APPEND PROPERTY COMPILE_OPTIONS
+set_property(SOURCE lib/kernels/gemm.c lib/kernels/gemm_thin.c APPEND PROPERTY COMPILE_OPTIONS
   "$<$<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>,$<STREQUAL:$<TARGET_PROPERTY:NAME>,tape-kernels-avx2>>:-falign-loops=64>")
 
 # Unwind tables would be a tenth of the library, and only tape_trace_nonfinite() reads them, to find who recorded an op.

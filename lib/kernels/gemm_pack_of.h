@@ -81,6 +81,7 @@ void TAPE__ISA_SYM(FOR(tape__gemm_pack))(char *out, int64_t width, int64_t k, co
         FOR(pack_plain)(out, width, 0, k, in, in_i, in_k);
 }
 
+#if !TAPE__COMPACT
 /* Adds the first `count` lanes to what is there and stores them. */
 static __attribute__((noinline)) void FOR(store_sums)(char *c, const char *add, const FOR(pack) * x, int64_t count)
 {
@@ -254,3 +255,4 @@ void TAPE__ISA_SYM(FOR(tape__gemm_dots))(const tape__gemm_block *g)
             FOR(dot_columns)(g, a, a_row, j, columns, 2);
     }
 }
+#endif

@@ -121,7 +121,7 @@ static void FOR(panel)(const tape__gemm_block *g, struct tile *t, int vecs, cons
 static void FOR(columns)(const tape__gemm_block *g, struct tile *t, const char *b, int64_t j, int64_t columns)
 {
     enum { LANES = FOR(LANES) };
-    int vecs = (int)(g->width / LANES);
+    int vecs = g->width < TILE_VECS * LANES ? (int)(g->width / LANES) : TILE_VECS;
     t->tail = columns < LANES ? (int)columns : 0;
     for (int64_t left = columns, wide; left > 0; left -= wide) {
         vecs = vectors_of(left, vecs, LANES);

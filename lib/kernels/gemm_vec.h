@@ -1,6 +1,6 @@
 /* Knows the vector operations that only the matrix product needs: the step of a sum, partial vectors, transposition.
-   Partial loads and stores touch `count` elements, 1 <= count < lanes, and nothing beyond. Included by gemm.c and
-   gemm_pack.c alone. */
+   Partial loads and stores touch `count` elements, 1 <= count < lanes, and nothing beyond. Included by gemm*.c
+   alone. */
 #ifndef TAPE__GEMM_VEC_H
 #define TAPE__GEMM_VEC_H
 
@@ -15,11 +15,23 @@
 #endif
 
 /* Rows of a full tile, and of a sliver of A. */
-#if defined(TAPE__ISA_SSE2)
+#if TAPE__COMPACT
 enum { FULL_ROWS = 4 };
 #else
 enum { FULL_ROWS = 6 };
 #endif
+
+#define LOG2(vecs) __builtin_ctz((unsigned)(vecs))
+
+/* The vectors of the next tile where `left` columns are left, after one of `vecs` or at most so many. What is left for
+   the last one is either more than a vector, so that its last vector can overlap the one before, or all of it is less.
+ */
+static inline int vectors_of(int64_t left, int64_t vecs, int lanes)
+{
+    while (vecs > 1 && ((vecs - 1) * lanes >= left || (left > vecs * lanes && left < (vecs + 1) * lanes)))
+        vecs /= 2;
+    return vecs == 1 && left > lanes && left < 2 * lanes ? 2 : (int)vecs;
+}
 
 /* a b + x, fused where this class of machines fuses. */
 #define MUL_ADD(a, b, x) FOR(fma)(a, b, x)

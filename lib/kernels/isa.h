@@ -24,6 +24,13 @@
 #define TAPE__FMA 0
 #endif
 
+/* Few processors are left that have the baseline alone: for them, small code is worth more than its speed. */
+#if defined(TAPE__ISA_SSE2)
+#define TAPE__COMPACT 1
+#else
+#define TAPE__COMPACT 0
+#endif
+
 #define TAPE__PASTE_(a, b) a##_##b
 #define TAPE__PASTE(a, b) TAPE__PASTE_(a, b)
 

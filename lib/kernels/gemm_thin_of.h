@@ -1,5 +1,7 @@
 /* Knows products of few rows or of one term, for one dtype, T, by a B that is read once: long rows of B, and rows
-   without more ado. Expanded by gemm.c, after gemm_type.h. */
+   without more ado. Expanded by gemm_thin.c. */
+
+enum { FOR(size) = sizeof(FOR(elem)) };
 
 /* sum[i] += the next `steps` products, for `bytes` of columns. */
 TAPE__INLINE void FOR(stream_step)(const tape__gemm_block *g, const char *a, const char *b, char (*sum)[STREAM_BYTES],
@@ -171,8 +173,7 @@ DEFINE(outer_part, FOR(outer)(g, at, last, 1, 1, true))
 static FOR(thin_function) *const FOR(rows)[] = {FOR(row_1), FOR(row_2), FOR(row_4), FOR(row_8)};
 static FOR(thin_function) *const FOR(outers)[] = {FOR(outer_1), FOR(outer_2), FOR(outer_4)};
 
-/* Few rows, or a k of 1: how many columns are done, the first ones. */
-static int64_t FOR(thin_block)(const tape__gemm_block *g)
+int64_t TAPE__ISA_SYM(FOR(tape__gemm_thin))(const tape__gemm_block *g)
 {
     enum { LANES = FOR(LANES) };
     const bool outer = g->k == 1;
@@ -192,37 +193,4 @@ static int64_t FOR(thin_block)(const tape__gemm_block *g)
         whole[LOG2(vecs)](g, (g->n - left) * FOR(size), wide * FOR(size) - (int64_t)sizeof(FOR(vec)));
     }
     return g->n;
-}
-
-/* A function of its own, lest the others pay for what it keeps. */
-static TAPE__NOINLINE void FOR(usual_block)(const tape__gemm_block *g)
-{
-    const int64_t done = (g->m <= STREAM_ROWS || g->k == 1) && lies_plainly(g) ? FOR(thin_block)(g) : 0;
-    if (done == g->n)
-        return;
-    struct tile t = {.g = g, .a_k = g->a_k, .b_k = g->b_k};
-    t.a_steps = g->a_steps ? (const char *)g->a_steps : (const char *)&t.a_k;
-    t.b_steps = g->b_steps ? (const char *)g->b_steps : (const char *)&t.b_k;
-    t.a_next = g->a_steps ? (int64_t)sizeof *g->a_steps : 0;
-    t.b_next = g->b_steps ? (int64_t)sizeof *g->b_steps : 0;
-    if (!g->b_packed) {
-        FOR(columns)(g, &t, g->b + done * FOR(size), done, g->n - done);
-        return;
-    }
-    for (int64_t j = 0, columns; j < g->n; j += columns) {
-        columns = tape__gemm_columns(g->n - j, g->width, FOR(LANES));
-        t.b_k = columns * FOR(size);
-        FOR(columns)(g, &t, g->b + j * g->k * FOR(size), j, columns);
-    }
-}
-
-static void FOR(block)(const tape__gemm_block *g)
-{
-    if (!g->b_packed && g->b_col != FOR(size))
-        TAPE__BORROWED(FOR(tape__gemm_dots))(g);
-    else if (FOURS_BYTES > 0 && g->m % 4 == 0 && g->n % (2 * FOR(LANES)) == 0 && g->n * FOR(size) <= FOURS_BYTES &&
-             g->k > 1 && lies_plainly(g))
-        FOR(fours)(g);
-    else
-        FOR(usual_block)(g);
 }
