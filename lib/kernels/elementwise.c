@@ -1,6 +1,7 @@
 /* Knows how a row of formulas becomes kernels for one instruction set; it does not know the formulas, nor shapes. */
 #include "any/special.h"
 #include "kernels.h"
+#include "tape/types.h"
 #include "vec.h"
 
 /* The functions of special.h, lane by lane. */
@@ -46,6 +47,21 @@ LANEWISE(f64)
 EACH_VECTOR(f32)
 EACH_VECTOR(f64)
 #undef EACH_VECTOR
+
+/* The loop of all masks. */
+#define EACH_MASK(T)                                                                                                   \
+    typedef mask_##T lanes_##T(const void *const *inputs, size_t i);                                                   \
+    static void each_mask_##T(lanes_##T *lanes, size_t count, unsigned char *result, const void *const *inputs)        \
+    {                                                                                                                  \
+        for (size_t i = 0; i < count; i += LANES_##T) {                                                                \
+            const mask_##T mask = lanes(inputs, i);                                                                    \
+            for (int k = 0; k < LANES_##T; k++)                                                                        \
+                result[i + (size_t)k] = mask[k] & 1;                                                                   \
+        }                                                                                                              \
+    }
+EACH_MASK(f32)
+EACH_MASK(f64)
+#undef EACH_MASK
 
 /* The terms of elementwise.def as vectors. */
 #define V(name) FOR(name)
@@ -169,6 +185,9 @@ EACH_VECTOR(f64)
         const V(vec) adjoint = OPERAND(adjoints), product = (d)*adjoint;                                               \
         V(store)((V(elem) *)result + i, SEL(EQ(adjoint, ZERO), ZERO, product));                                        \
     }
+#if TAPE__COMPACT /* they are composed */
+#define DERIVATIVE(name, k, each, d)
+#else
 #define DERIVATIVE(name, k, each, d)                                                                                   \
     static void V(name##_d##k)(size_t count, void *result, const void *adjoints, const void *const *restrict inputs,   \
                                const void *output, const double *params)                                               \
@@ -176,15 +195,7 @@ EACH_VECTOR(f64)
         (void)inputs, (void)output, (void)params;                                                                      \
         each(MULTIPLY(d))                                                                                              \
     }
-#define MASK(name, term)                                                                                               \
-    static void V(name##_mask)(size_t count, unsigned char *result, const void *const *inputs)                         \
-    {                                                                                                                  \
-        for (size_t i = 0; i < count; i += V(LANES)) {                                                                 \
-            const V(mask) lanes = term;                                                                                \
-            for (int k = 0; k < V(LANES); k++)                                                                         \
-                result[i + (size_t)k] = lanes[k] & 1;                                                                  \
-        }                                                                                                              \
-    }
+#endif
 #define ROW2(name, each, value, d0, d1)                                                                                \
     VALUE(name, each, value) DERIVATIVE(name, 0, each, d0) DERIVATIVE(name, 1, each, d1)
 #define EW1(name, value, d0) VALUE(name, BY_VECTOR, value) DERIVATIVE(name, 0, BY_VECTOR, d0)
@@ -214,8 +225,12 @@ EACH_VECTOR(f64)
 #define EC1(name, value, d0)
 #define EC2(name, value, d0, d1)
 #define EC3(name, value, d0, d1, d2)
-#define EWM1(name, mask) MASK(name, mask)
-#define EWM2(name, mask) MASK(name, mask)
+#define EWM1(name, term)                                                                                               \
+    static V(mask) V(name##_lanes)(const void *const *inputs, size_t i)                                                \
+    {                                                                                                                  \
+        return term;                                                                                                   \
+    }
+#define EWM2 EWM1
 
 #define T f32
 #include "elementwise.def"
@@ -247,7 +262,40 @@ extern const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise);
         function##_f32, function##_f64                                                                                 \
     }
 
+#define EW1(name, value, d0)
+#define EW2(name, value, d0, d1)
+#define EW3(name, value, d0, d1, d2)
+#define ET1 EW1
+#define ET2 EW2
+#define ET3 EW3
+#define EWM2 EWM1
+static void mask_of(int ewm, int dtype, size_t n, unsigned char *mask, const void *const *x)
+{
+    static lanes_f32 *const of_f32[TAPE__EWM_COUNT] = {
+#define EWM1(name, mask) name##_lanes_f32,
+#include "elementwise.def"
+#undef EWM1
+    };
+    static lanes_f64 *const of_f64[TAPE__EWM_COUNT] = {
+#define EWM1(name, mask) name##_lanes_f64,
+#include "elementwise.def"
+#undef EWM1
+    };
+    if (dtype == TAPE_F32)
+        each_mask_f32(of_f32[ewm], n, mask, x);
+    else
+        each_mask_f64(of_f64[ewm], n, mask, x);
+}
+#undef EW1
+#undef EW2
+#undef EW3
+#undef ET1
+#undef ET2
+#undef ET3
+#undef EWM2
+
 const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise) = {
+    .mask = mask_of,
 #define EWM1(name, mask)
 #define EWM2(name, mask)
 #define EW1(name, value, d0) [TAPE__EW_##name] = BOTH(name##_value),
@@ -272,22 +320,10 @@ const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise) = {
 #define ET1(name, value, d0)
 #define ET2(name, value, d0, d1)
 #define ET3(name, value, d0, d1, d2)
+#if !TAPE__COMPACT
     .derivative =
         {
 #include "elementwise.def"
         },
-#undef EW1
-#undef EW2
-#undef EW3
-#undef EWM1
-#undef EWM2
-#define EW1(name, value, d0)
-#define EW2(name, value, d0, d1)
-#define EW3(name, value, d0, d1, d2)
-#define EWM1(name, mask) [TAPE__EWM_##name] = BOTH(name##_mask),
-#define EWM2(name, mask) [TAPE__EWM_##name] = BOTH(name##_mask),
-    .mask =
-        {
-#include "elementwise.def"
-        },
+#endif
 };

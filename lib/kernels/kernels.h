@@ -84,8 +84,8 @@ typedef void tape__ewise_value_fn(size_t n, void *y, const void *const *x, const
 typedef void tape__ewise_derivative_fn(size_t n, void *gx, const void *g, const void *const *x, const void *y,
                                        const double *p);
 
-/* mask[i] = 0 or 1, one byte an element. */
-typedef void tape__ewise_mask_fn(size_t n, unsigned char *mask, const void *const *x);
+/* mask[i] = 0 or 1, one byte an element, by row `ewm` on elements of the dtype. */
+typedef void tape__ewise_mask_fn(int ewm, int dtype, size_t n, unsigned char *mask, const void *const *x);
 
 /* Copies whole units to a large result: its memory need not be read before it is written. `to` lies on a boundary of a
    unit. No bytes: what was copied so becomes visible. */
@@ -95,7 +95,7 @@ typedef void tape__past_cache_fn(void *to, const void *from, size_t bytes);
 struct tape__ewise_kernels {
     tape__ewise_value_fn *value[TAPE__EW_COUNT][2];
     tape__ewise_derivative_fn *derivative[TAPE__EWD_COUNT][2];
-    tape__ewise_mask_fn *mask[TAPE__EWM_COUNT][2];
+    tape__ewise_mask_fn *mask;
 };
 
 /* Which kernel a row's derivative for an input has, or TAPE__EWD_NONE. */
@@ -152,7 +152,7 @@ int tape__ewise_mask_inputs(int ewm);
 
 const char *tape__ewise_name(int ew);
 
-/* The kernel of a mask for TAPE_I32, TAPE_I64 or TAPE_U8, the same for every instruction set. */
-tape__ewise_mask_fn *tape__ewise_mask_int(int ewm, int dtype);
+/* The masks of TAPE_I32, TAPE_I64 and TAPE_U8, the same for every instruction set. */
+tape__ewise_mask_fn tape__ewise_mask_int;
 
 #endif

@@ -112,9 +112,6 @@ _Static_assert(TAPE__CODE_OP + TAPE__EW_COUNT <= 256, "a row is named by one byt
 #define SEL(mask, a, b) mask a b EMIT(TAPE__CODE_SEL)
 #define RARE SEL
 
-#define EWM1(name, mask)
-#define EWM2(name, mask)
-
 /* ---- the bytes --------------------------------------------------------------------------------------------------- */
 
 #define EMIT(byte) byte,
@@ -122,13 +119,17 @@ _Static_assert(TAPE__CODE_OP + TAPE__EW_COUNT <= 256, "a row is named by one byt
 #define WITH_NUMBER(byte, c) byte,
 #define BYTES(...) ((uint8_t[]){__VA_ARGS__ TAPE__CODE_END})
 
-/* struct code has one array for each formula: value_tanh, d0_tanh. */
-struct code {
-#define FORMULA(field, ...) uint8_t field[sizeof BYTES(__VA_ARGS__)];
+/* Every formula. */
 #define EW1(name, value, d0) FORMULA(value_##name, value) FORMULA(d0_##name, d0)
 #define EW2(name, value, d0, d1) FORMULA(value_##name, value) FORMULA(d0_##name, d0) FORMULA(d1_##name, d1)
 #define EW3(name, value, d0, d1, d2)                                                                                   \
     FORMULA(value_##name, value) FORMULA(d0_##name, d0) FORMULA(d1_##name, d1) FORMULA(d2_##name, d2)
+#define EWM1(name, mask)
+#define EWM2(name, mask)
+
+/* struct code has one array for each: value_tanh, d0_tanh. */
+struct code {
+#define FORMULA(field, ...) uint8_t field[sizeof BYTES(__VA_ARGS__)];
 #include "../elementwise.def"
 #undef FORMULA
 };
@@ -153,15 +154,16 @@ static const struct code code = {
 #define NUM(c) c,
 #define WITH_NUMBER(byte, c) c,
 
-/* After an unused one, since no array may be empty. */
-struct numbers {
-#define FORMULA(field, ...) double field[sizeof((double[]){0, __VA_ARGS__}) / sizeof(double)];
+/* Where each formula's first one is: NUMBER_d0_tanh. Most have none. */
+enum {
+#define FORMULA(field, ...)                                                                                            \
+    NUMBER_##field, END_##field = NUMBER_##field + (int)(sizeof((double[]){0, __VA_ARGS__}) / sizeof(double)) - 2,
 #include "../elementwise.def"
 #undef FORMULA
 };
 
-static const struct numbers numbers = {
-#define FORMULA(field, ...) .field = {0, __VA_ARGS__},
+static const double numbers[] = {
+#define FORMULA(field, ...) __VA_ARGS__
 #include "../elementwise.def"
 #undef FORMULA
 };
@@ -178,7 +180,7 @@ tape__ewise_code tape__ewise_code_of(int ew, int i)
     } places[TAPE__EW_COUNT][1 + TAPE__EWISE_INPUTS] = {
 #define AT(field)                                                                                                      \
     {                                                                                                                  \
-        offsetof(struct code, field), offsetof(struct numbers, field) / sizeof(double)                                 \
+        offsetof(struct code, field), NUMBER_##field                                                                   \
     }
 #define EW1(name, value, d0) [TAPE__EW_##name] = {AT(value_##name), AT(d0_##name)},
 #define EW2(name, value, d0, d1) [TAPE__EW_##name] = {AT(value_##name), AT(d0_##name), AT(d1_##name)},
@@ -187,5 +189,5 @@ tape__ewise_code tape__ewise_code_of(int ew, int i)
 #include "../elementwise.def"
     };
     const struct place *place = &places[ew][i + 1];
-    return (tape__ewise_code){(const uint8_t *)&code + place->code, (const double *)&numbers + place->number + 1};
+    return (tape__ewise_code){(const uint8_t *)&code + place->code, numbers + place->number};
 }

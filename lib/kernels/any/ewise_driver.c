@@ -36,7 +36,7 @@ struct operand {
 
 struct loop {
     tape__ewise_row row;
-    tape__ewise_mask_fn *mask; /* instead of a row */
+    int mask;                  /* TAPE__EWM_...: instead of the row's value; or -1 */
     tape__ewise_value_fn *add; /* if the result is accumulated */
     char *result;
     tape__past_cache_fn *past_cache; /* the result is too large to be found in a cache again; else NULL */
@@ -54,10 +54,12 @@ struct buffer {
 
 static void call(const struct loop *loop, size_t n, void *result, const void *const *data)
 {
-    if (loop->mask)
-        loop->mask(n, result, data);
+    const tape__ewise_row *row = &loop->row;
+    if (loop->mask >= 0)
+        (row->dtype <= TAPE_F64 ? row->kernels->ewise->mask : tape__ewise_mask_int)(loop->mask, row->dtype, n, result,
+                                                                                    data);
     else
-        tape__ewise_apply(&loop->row, n, result, data);
+        tape__ewise_apply(row, n, result, data);
 }
 
 /* stride in bytes. The compiler knows each size, so that nothing is called for a single element. */
@@ -328,7 +330,7 @@ static bool run_by_rows(const struct loop *loop, const struct tape__parallel *p)
     struct rows r = {.loop = loop, .n = loop->size[loop->rank - 1]};
     r.run = (tape__ewise_run){loop->row, loop->add, (int)loop->item, 0};
     r.rows = loop->count / r.n;
-    if (loop->mask || r.n * r.run.item < TAPE__UNIT_BYTES || (p && r.rows < ROW_TASKS))
+    if (loop->mask >= 0 || r.n * r.run.item < TAPE__UNIT_BYTES || (p && r.rows < ROW_TASKS))
         return false;
     for (int k = 0; k < OPERANDS; k++) {
         const struct operand *x = &loop->operand[k];
@@ -372,7 +374,7 @@ static void run(struct loop *loop, const struct tape__kernels *kernels, int rank
 /* The strides and sizes stay unset: most loops gather nothing, and zeroing them would cost more than a small loop. */
 static void start(struct loop *loop, int rank, const int64_t *size, void *result, size_t item)
 {
-    loop->mask = NULL;
+    loop->mask = -1;
     loop->add = NULL;
     loop->past_cache = NULL;
     loop->result = result;
@@ -511,10 +513,10 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
 void tape__ewise_mask(const struct tape__kernels *kernels, const struct tape__parallel *p, int ewm, int dtype, int rank,
                       const int64_t *size, unsigned char *mask, const void *const *x, const int64_t *const *x_stride)
 {
-    const bool real = dtype == TAPE_F32 || dtype == TAPE_F64;
     struct loop loop;
     start(&loop, rank, size, mask, tape_dtype_size((tape_dtype)dtype));
-    loop.mask = real ? kernels->ewise->mask[ewm][dtype] : tape__ewise_mask_int(ewm, dtype);
+    loop.row = (tape__ewise_row){.kernels = kernels, .dtype = dtype};
+    loop.mask = ewm;
     loop.result_item = 1;
     add_inputs(&loop, tape__ewise_mask_inputs(ewm), rank, size, x, x_stride, false);
     run(&loop, kernels, rank, size, p);

@@ -45,12 +45,12 @@
 #undef EWM1
 #undef EWM2
 
-tape__ewise_mask_fn *tape__ewise_mask_int(int ewm, int dtype)
+void tape__ewise_mask_int(int ewm, int dtype, size_t n, unsigned char *mask, const void *const *x)
 {
-    static tape__ewise_mask_fn *const masks[TAPE__EWM_COUNT][3] = {
+    static void (*const masks[TAPE__EWM_COUNT][3])(size_t, unsigned char *, const void *const *) = {
 #define EWM1(name, mask) {name##_int32_t, name##_int64_t, name##_uint8_t},
 #define EWM2(name, mask) EWM1(name, mask)
 #include "../elementwise.def"
     };
-    return masks[ewm][dtype == TAPE_I32 ? 0 : dtype == TAPE_I64 ? 1 : 2];
+    masks[ewm][dtype == TAPE_I32 ? 0 : dtype == TAPE_I64 ? 1 : 2](n, mask, x);
 }
