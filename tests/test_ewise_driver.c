@@ -135,12 +135,10 @@ static int64_t random_shape(int *rank, int64_t *size)
     return n;
 }
 
-/* Values, and derivatives stored and accumulated, of one random case. */
-static void check_case(const struct tape__kernels *k, int dtype)
+/* Values, and derivatives stored and accumulated, for random layouts of a shape of n elements. */
+static void check_case(const struct tape__kernels *k, const struct tape__parallel *p, int dtype, int rank,
+                       const int64_t *size, int64_t n)
 {
-    int64_t size[TAPE_MAX_RANK];
-    int rank;
-    const int64_t n = random_shape(&rank, size);
     struct tensor x[3], g = random_tensor(item(dtype), rank, size, below(2));
     fill(&g, dtype);
     const void *data[3];
@@ -153,7 +151,7 @@ static void check_case(const struct tape__kernels *k, int dtype)
     }
     const size_t bytes = (size_t)n * item(dtype);
     char *y = guarded(bytes), *gx = guarded(bytes);
-    tape__ewise_value(k, NULL, TAPE__EW_addcmul, dtype, rank, size, y, data, stride, params);
+    tape__ewise_value(k, p, TAPE__EW_addcmul, dtype, rank, size, y, data, stride, params);
     int wrong = 0;
     for (int64_t i = 0; i < n; i++)
         wrong +=
@@ -161,7 +159,7 @@ static void check_case(const struct tape__kernels *k, int dtype)
                                         element(&x[1], dtype, rank, size, i), element(&x[2], dtype, rank, size, i));
     for (int accumulate = 0; accumulate <= 1; accumulate++) {
         const void *read[3] = {NULL, NULL, data[2]};
-        tape__ewise_derivative(k, NULL, TAPE__EW_addcmul, 1, dtype, rank, size, gx, accumulate, g.data, g.stride, read,
+        tape__ewise_derivative(k, p, TAPE__EW_addcmul, 1, dtype, rank, size, gx, accumulate, g.data, g.stride, read,
                                stride, NULL, params);
         for (int64_t i = 0; i < n; i++) {
             double once = addcmul(dtype, 0, element(&x[2], dtype, rank, size, i), element(&g, dtype, rank, size, i));
@@ -179,8 +177,64 @@ static void check_case(const struct tape__kernels *k, int dtype)
 START_TEST(test_layouts)
 {
     const struct tape__kernels *k = tape__kernels_available(_i / 2);
-    for (int i = 0; i < 200; i++)
-        check_case(k, _i % 2);
+    for (int i = 0; i < 200; i++) {
+        int64_t size[TAPE_MAX_RANK];
+        int rank;
+        const int64_t n = random_shape(&rank, size);
+        check_case(k, NULL, _i % 2, rank, size, n);
+    }
+}
+END_TEST
+
+static void backwards(void *user, int64_t n, tape_body *body, void *arg)
+{
+    *(int64_t *)user += n;
+    while (n-- > 0)
+        body(arg, n);
+}
+
+/* Two axes that are long enough for tiles, and mostly a third before, between or behind them. */
+START_TEST(test_turned)
+{
+    const struct tape__kernels *k = tape__kernels_available(_i / 2);
+    int64_t iterations = 0;
+    const struct tape__parallel p = {backwards, &iterations};
+    for (int i = 0; i < 40; i++) {
+        int64_t size[3] = {64 + below(100), 64 + below(100), 64 + below(100)};
+        size[i % 3] = 1 + below(4);
+        check_case(k, i & 1 ? &p : NULL, _i % 2, 3, size, size[0] * size[1] * size[2]);
+    }
+}
+END_TEST
+
+/* So large that the result goes past the caches where its rows are whole lines; stored, and compared. */
+START_TEST(test_turned_past_cache)
+{
+    const int64_t rows = 1032, columns = 1024 + 3 * _i, n = rows * columns;
+    const int64_t size[2] = {rows, columns}, turned[2] = {1, rows}, whole[2] = {columns, 1};
+    double *x = malloc((size_t)n * sizeof *x), *a = malloc((size_t)n * sizeof *a);
+    double *y = aligned_alloc(64, (size_t)n * sizeof *y);
+    unsigned char *mask = malloc((size_t)n);
+    ck_assert(x && a && y && mask);
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = below(2001) - 1000;
+        a[i] = below(2001) - 1000;
+    }
+    tape__ewise_value(tape__kernels(), NULL, TAPE__EW_sub, TAPE_F64, 2, size, y, (const void *const[]){a, x},
+                      (const int64_t *const[]){whole, turned}, NULL);
+    tape__ewise_mask(tape__kernels(), NULL, TAPE__EWM_lt, TAPE_F64, 2, size, mask, (const void *const[]){x, a},
+                     (const int64_t *const[]){turned, whole});
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++) {
+            const double d = a[i * columns + j] - x[j * rows + i];
+            wrong += y[i * columns + j] != d || mask[i * columns + j] != (d > 0);
+        }
+    ck_assert_int_eq(wrong, 0);
+    free(x);
+    free(a);
+    free(y);
+    free(mask);
 }
 END_TEST
 
@@ -325,13 +379,6 @@ START_TEST(test_where)
 }
 END_TEST
 
-static void backwards(void *user, int64_t n, tape_body *body, void *arg)
-{
-    *(int64_t *)user += n;
-    while (n-- > 0)
-        body(arg, n);
-}
-
 START_TEST(test_parallel)
 {
     enum { ROWS = 301, COLUMNS = 333, N = ROWS * COLUMNS };
@@ -393,6 +440,8 @@ int main(void)
         isas++;
     tcase_add_test(tests, test_dispatch);
     tcase_add_loop_test(tests, test_layouts, 0, 2 * isas);
+    tcase_add_loop_test(tests, test_turned, 0, 2 * isas);
+    tcase_add_loop_test(tests, test_turned_past_cache, 0, 2);
     tcase_add_loop_test(tests, test_lengths, 0, 2 * isas);
     tcase_add_loop_test(tests, test_in_place, 0, isas);
     tcase_add_loop_test(tests, test_masks, 0, isas);

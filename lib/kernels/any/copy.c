@@ -87,6 +87,13 @@ static inline void turn_1(item_1 *to, const item_1 *from, int64_t x_stride)
     *to = *from;
 }
 
+/* The lines of the square after next, which the processor does not see coming; they need not lie in x. */
+static inline void call_for_lines(const void *from, int side, int64_t x_stride)
+{
+    for (int64_t j = 2 * side; j < 3 * side; j++)
+        __builtin_prefetch((const void *)((uintptr_t)from + (uintptr_t)(j * x_stride * (LINE / side))));
+}
+
 /* y[i * ys + j] = x[j * xs + i] for i < m, j < n, in squares whose side is a line of the cache: each line is read once,
    whole, and written whole, so strides that are a power of two do no harm. */
 #define DEFINE_TILE(bytes, step)                                                                                       \
@@ -109,6 +116,7 @@ static inline void turn_1(item_1 *to, const item_1 *from, int64_t x_stride)
                 item_##bytes *to = y + i * y_stride + j;                                                               \
                 const item_##bytes *from = x + j * x_stride + i;                                                       \
                 if (m - i >= SIDE && n - j >= SIDE) {                                                                  \
+                    call_for_lines(from, SIDE, x_stride);                                                              \
                     square_##bytes(to, y_stride, from, x_stride);                                                      \
                     continue;                                                                                          \
                 }                                                                                                      \
@@ -120,6 +128,17 @@ static inline void turn_1(item_1 *to, const item_1 *from, int64_t x_stride)
 DEFINE_TILE(1, 1)
 DEFINE_TILE(4, 4)
 DEFINE_TILE(8, 2)
+
+void tape__copy_turned(size_t item_size, int64_t m, int64_t n, void *y, int64_t y_stride, const void *x,
+                       int64_t x_stride)
+{
+    if (item_size == 1)
+        tile_1(m, n, y, y_stride, x, x_stride);
+    else if (item_size == 4)
+        tile_4(m, n, y, y_stride, x, x_stride);
+    else
+        tile_8(m, n, y, y_stride, x, x_stride);
+}
 
 static void visit_row(void *arg, int64_t x, int64_t y, const int64_t *index)
 {
@@ -171,14 +190,8 @@ static void visit_tile(void *arg, int64_t x, int64_t y, const int64_t *index)
     const struct copy *c = arg;
     int64_t m = at_most(TILE_M, c->m - index[c->piece] * TILE_M),
             n = at_most(TILE_N, c->n - index[c->piece + 1] * TILE_N);
-    const char *from = c->x + x * (int64_t)c->item_size;
-    char *to = c->y + y * (int64_t)c->item_size;
-    if (c->item_size == 1)
-        tile_1(m, n, (item_1 *)to, c->y_stride_m, (const item_1 *)from, c->x_stride);
-    else if (c->item_size == 4)
-        tile_4(m, n, (item_4 *)to, c->y_stride_m, (const item_4 *)from, c->x_stride);
-    else
-        tile_8(m, n, (item_8 *)to, c->y_stride_m, (const item_8 *)from, c->x_stride);
+    tape__copy_turned(c->item_size, m, n, c->y + y * (int64_t)c->item_size, c->y_stride_m,
+                      c->x + x * (int64_t)c->item_size, c->x_stride);
 }
 
 /* The axis, other than the last, along which x is contiguous; -1 where a transposed copy would not pay. */

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "ewise_run.h"
+#include "ewise_loop.h"
 
 enum {
     OPERANDS = TAPE__RUN_OPERANDS,
@@ -20,39 +20,7 @@ enum {
     FEW = 16                /* up to here a loop of moves costs less than a call of memcpy */
 };
 
-enum reading {
-    ABSENT,
-    DIRECT, /* contiguous in the order of the loop */
-    SPLAT,  /* the same element everywhere */
-    GATHER  /* anything else: copied to a buffer block by block */
-};
-
-struct operand {
-    const char *data;
-    enum reading reading;
-    size_t item;                   /* bytes of an element where it lies: 1 for a condition */
-    int64_t stride[TAPE_MAX_RANK]; /* of the collapsed axes, if gathered */
-};
-
-struct loop {
-    tape__ewise_row row;
-    int mask;                  /* TAPE__EWM_...: instead of the row's value; or -1 */
-    tape__ewise_value_fn *add; /* if the result is accumulated */
-    char *result;
-    tape__past_cache_fn *past_cache; /* the result is too large to be found in a cache again; else NULL */
-    size_t item, result_item;
-    int64_t unit; /* elements of a unit: a power of two */
-    int64_t count;
-    int rank; /* axes that are left for the gathered operands */
-    int64_t size[TAPE_MAX_RANK];
-    struct operand operand[OPERANDS];
-};
-
-struct buffer {
-    _Alignas(TAPE__UNIT_BYTES) char bytes[BLOCK_BYTES];
-};
-
-static void call(const struct loop *loop, size_t n, void *result, const void *const *data)
+static void call(const tape__loop *loop, size_t n, void *result, const void *const *data)
 {
     const tape__ewise_row *row = &loop->row;
     if (loop->mask >= 0)
@@ -120,7 +88,7 @@ static void condition_run(char *to, const char *from, int64_t n, size_t item, in
     }
 }
 
-static void fetch_run(char *to, const struct operand *x, int64_t offset, int64_t n, size_t item, int64_t stride)
+static void fetch_run(char *to, const tape__operand *x, int64_t offset, int64_t n, size_t item, int64_t stride)
 {
     const char *from = x->data + offset * (int64_t)x->item;
     if (x->item == item)
@@ -130,7 +98,7 @@ static void fetch_run(char *to, const struct operand *x, int64_t offset, int64_t
 }
 
 /* Elements [begin, begin + n) of x in the order of the loop. */
-static void gather(const struct loop *loop, const struct operand *x, char *to, int64_t begin, int64_t n)
+static void gather(const tape__loop *loop, const tape__operand *x, char *to, int64_t begin, int64_t n)
 {
     int64_t index[TAPE_MAX_RANK], offset = 0;
     for (int d = loop->rank - 1; d >= 0; d--) {
@@ -157,13 +125,13 @@ static void gather(const struct loop *loop, const struct operand *x, char *to, i
 }
 
 /* Repeats element n - 1 up to the end of its unit. */
-static void pad(const struct loop *loop, struct buffer *buffer, int64_t n)
+static void pad(const tape__loop *loop, tape__buffer *buffer, int64_t n)
 {
     char *end = buffer->bytes + n * (int64_t)loop->item;
     repeat(end, end - loop->item, -n & (loop->unit - 1), loop->item);
 }
 
-static void splat(const struct loop *loop, const struct operand *x, struct buffer *buffer, int64_t n)
+static void splat(const tape__loop *loop, const tape__operand *x, tape__buffer *buffer, int64_t n)
 {
     fetch_run(buffer->bytes, x, 0, 1, loop->item, 1);
     repeat(buffer->bytes, buffer->bytes, (n + loop->unit - 1) & -loop->unit, loop->item);
@@ -171,21 +139,21 @@ static void splat(const struct loop *loop, const struct operand *x, struct buffe
 
 /* Elements [begin, begin + n), at most a block of them if anything is buffered. A part of a unit is always buffered, so
    that nothing outside the operands is touched. */
-static void run_block(const struct loop *loop, struct buffer *buffers, int64_t begin, int64_t n, bool part)
+static void run_block(const tape__loop *loop, tape__buffer *buffers, int64_t begin, int64_t n, bool part)
 {
     const void *data[OPERANDS] = {NULL};
     for (int k = 0; k < OPERANDS; k++) {
-        const struct operand *x = &loop->operand[k];
-        if (x->reading == ABSENT)
+        const tape__operand *x = &loop->operand[k];
+        if (x->reading == TAPE__ABSENT)
             continue;
         data[k] = buffers[k].bytes;
-        if (x->reading == GATHER)
+        if (x->reading == TAPE__GATHER)
             gather(loop, x, buffers[k].bytes, begin, n);
-        else if (x->reading == DIRECT && part)
-            copy_run(buffers[k].bytes, x->data + begin * (int64_t)loop->item, n, loop->item, 1);
-        else if (x->reading == DIRECT)
-            data[k] = x->data + begin * (int64_t)loop->item;
-        if (part && x->reading != SPLAT)
+        else if (x->reading == TAPE__DIRECT && part)
+            copy_run(buffers[k].bytes, x->data + (begin - x->origin) * (int64_t)loop->item, n, loop->item, 1);
+        else if (x->reading == TAPE__DIRECT)
+            data[k] = x->data + (begin - x->origin) * (int64_t)loop->item;
+        if (part && x->reading != TAPE__SPLAT)
             pad(loop, &buffers[k], n);
     }
     char *result = loop->result + begin * (int64_t)loop->result_item, *scratch = buffers[OPERANDS].bytes;
@@ -209,18 +177,33 @@ static void run_block(const struct loop *loop, struct buffer *buffers, int64_t b
     }
 }
 
-static void run_range(const struct loop *loop, int64_t begin, int64_t end)
+void tape__loop_run(const tape__loop *loop, tape__buffer *buffers, int64_t begin, int64_t n)
 {
-    struct buffer buffers[OPERANDS + 1];
+    const int64_t part = n & (loop->unit - 1);
+    if (n > part)
+        run_block(loop, buffers, begin, n - part, false);
+    if (part)
+        run_block(loop, buffers, begin + n - part, part, true);
+}
+
+void tape__loop_splat(const tape__loop *loop, tape__buffer *buffers, int64_t n)
+{
+    for (int k = 0; k < OPERANDS; k++)
+        if (loop->operand[k].reading == TAPE__SPLAT)
+            splat(loop, &loop->operand[k], &buffers[k], n);
+}
+
+static void run_range(const tape__loop *loop, int64_t begin, int64_t end)
+{
+    tape__buffer buffers[TAPE__LOOP_BUFFERS];
     const int64_t part = (end - begin) & (loop->unit - 1);
     int64_t block = (loop->past_cache ? PAST_CACHE_BLOCK : BLOCK_BYTES) / TAPE__UNIT_BYTES * loop->unit;
     bool buffered = loop->add || loop->past_cache;
     for (int k = 0; k < OPERANDS; k++) {
-        const struct operand *x = &loop->operand[k];
-        buffered |= x->reading == SPLAT || x->reading == GATHER;
-        if (x->reading == SPLAT)
-            splat(loop, x, &buffers[k], end - begin < block ? end - begin : block);
+        const tape__operand *x = &loop->operand[k];
+        buffered |= x->reading == TAPE__SPLAT || x->reading == TAPE__GATHER;
     }
+    tape__loop_splat(loop, buffers, end - begin < block ? end - begin : block);
     if (!buffered)
         block = loop->count;
     const int64_t whole = end - part;
@@ -237,17 +220,18 @@ static void run_range(const struct loop *loop, int64_t begin, int64_t end)
 
 static void run_chunk(void *arg, int64_t i)
 {
-    const struct loop *loop = arg;
+    const tape__loop *loop = arg;
     int64_t begin = i * CHUNK, end = begin + CHUNK;
     run_range(loop, begin, end < loop->count ? end : loop->count);
 }
 
-static void add_operand(struct loop *loop, int rank, const int64_t *size, int k, const void *data, size_t item,
+static void add_operand(tape__loop *loop, int rank, const int64_t *size, int k, const void *data, size_t item,
                         const int64_t *stride)
 {
-    struct operand *x = &loop->operand[k];
+    tape__operand *x = &loop->operand[k];
     x->data = data;
     x->item = item;
+    x->origin = 0;
     if (!data)
         return;
     bool dense = item == loop->item, still = true;
@@ -259,15 +243,15 @@ static void add_operand(struct loop *loop, int rank, const int64_t *size, int k,
         still &= stride[d] == 0;
         step *= size[d];
     }
-    x->reading = still ? SPLAT : dense ? DIRECT : GATHER;
+    x->reading = still ? TAPE__SPLAT : dense ? TAPE__DIRECT : TAPE__GATHER;
     if (step == 1 && item == loop->item)
-        x->reading = DIRECT;
-    if (x->reading == GATHER)
+        x->reading = TAPE__DIRECT;
+    if (x->reading == TAPE__GATHER)
         memcpy(x->stride, stride, (size_t)rank * sizeof *stride);
 }
 
 /* Merges axes that every gathered operand walks through as if they were one. */
-static void collapse(struct loop *loop, struct operand *const *gathered, int n, int rank, const int64_t *size)
+static void collapse(tape__loop *loop, tape__operand *const *gathered, int n, int rank, const int64_t *size)
 {
     int axes = 0;
     for (int d = 0; d < rank; d++) {
@@ -296,23 +280,23 @@ static int64_t product(int rank, const int64_t *size)
 
 /* A loop whose last axis is a run for every operand. */
 struct rows {
-    const struct loop *loop;
+    const tape__loop *loop;
     tape__ewise_run run;
     int64_t n, rows, per_task;
 };
 
 static void run_one_row(const struct rows *r, int64_t row)
 {
-    const struct loop *loop = r->loop;
+    const tape__loop *loop = r->loop;
     const void *data[OPERANDS];
     for (int k = 0; k < OPERANDS; k++) {
-        const struct operand *x = &loop->operand[k];
-        int64_t offset = x->reading == DIRECT ? row * r->n : 0, rest = row;
-        for (int d = loop->rank - 2; x->reading == GATHER && d >= 0; d--) {
+        const tape__operand *x = &loop->operand[k];
+        int64_t offset = x->reading == TAPE__DIRECT ? row * r->n : 0, rest = row;
+        for (int d = loop->rank - 2; x->reading == TAPE__GATHER && d >= 0; d--) {
             offset += rest % loop->size[d] * x->stride[d];
             rest /= loop->size[d];
         }
-        data[k] = x->reading == ABSENT ? NULL : x->data + offset * r->run.item;
+        data[k] = x->reading == TAPE__ABSENT ? NULL : x->data + offset * r->run.item;
     }
     tape__ewise_run_on(&r->run, r->n, loop->result + row * r->n * r->run.item, data);
 }
@@ -325,7 +309,7 @@ static void run_row_task(void *arg, int64_t task)
 }
 
 /* False where the last axis is too short for that, or a stride in it is neither 0 nor 1. */
-static bool run_by_rows(const struct loop *loop, const struct tape__parallel *p)
+static bool run_by_rows(const tape__loop *loop, const struct tape__parallel *p)
 {
     struct rows r = {.loop = loop, .n = loop->size[loop->rank - 1]};
     r.run = (tape__ewise_run){loop->row, loop->add, (int)loop->item, 0};
@@ -333,24 +317,24 @@ static bool run_by_rows(const struct loop *loop, const struct tape__parallel *p)
     if (loop->mask >= 0 || r.n * r.run.item < TAPE__UNIT_BYTES || (p && r.rows < ROW_TASKS))
         return false;
     for (int k = 0; k < OPERANDS; k++) {
-        const struct operand *x = &loop->operand[k];
-        int64_t stride = x->reading == GATHER ? x->stride[loop->rank - 1] : x->reading == SPLAT ? 0 : 1;
-        if (x->reading != ABSENT && (x->item != loop->item || stride < 0 || stride > 1))
+        const tape__operand *x = &loop->operand[k];
+        int64_t stride = x->reading == TAPE__GATHER ? x->stride[loop->rank - 1] : x->reading == TAPE__SPLAT ? 0 : 1;
+        if (x->reading != TAPE__ABSENT && (x->item != loop->item || stride < 0 || stride > 1))
             return false;
-        r.run.still |= x->reading == ABSENT ? 0 : (unsigned)(stride == 0) << k;
+        r.run.still |= x->reading == TAPE__ABSENT ? 0 : (unsigned)(stride == 0) << k;
     }
     r.per_task = r.n < CHUNK ? (CHUNK + r.n - 1) / r.n : 1;
     tape__parallel_for(p, (r.rows + r.per_task - 1) / r.per_task, run_row_task, &r);
     return true;
 }
 
-static void run(struct loop *loop, const struct tape__kernels *kernels, int rank, const int64_t *size,
+static void run(tape__loop *loop, const struct tape__kernels *kernels, int rank, const int64_t *size,
                 const struct tape__parallel *p)
 {
-    struct operand *gathered[OPERANDS];
+    tape__operand *gathered[OPERANDS];
     int n = 0;
     for (int k = 0; k < OPERANDS; k++)
-        if (loop->operand[k].reading == GATHER)
+        if (loop->operand[k].reading == TAPE__GATHER)
             gathered[n++] = &loop->operand[k];
     if (loop->count == 0)
         return;
@@ -363,6 +347,8 @@ static void run(struct loop *loop, const struct tape__kernels *kernels, int rank
     bool large = loop->count * (int64_t)loop->result_item >= TAPE__PAST_CACHE_BYTES;
     if (large && !loop->add && loop->result_item == loop->item && (uintptr_t)loop->result % TAPE__UNIT_BYTES == 0)
         loop->past_cache = kernels->past_cache;
+    if (n > 0 && tape__loop_by_tiles(loop, threads))
+        return;
     if (threads)
         tape__parallel_for(threads, (loop->count + CHUNK - 1) / CHUNK, run_chunk, loop);
     else
@@ -372,7 +358,7 @@ static void run(struct loop *loop, const struct tape__kernels *kernels, int rank
 /* ---- loops ------------------------------------------------------------------------------------------------------- */
 
 /* The strides and sizes stay unset: most loops gather nothing, and zeroing them would cost more than a small loop. */
-static void start(struct loop *loop, int rank, const int64_t *size, void *result, size_t item)
+static void start(tape__loop *loop, int rank, const int64_t *size, void *result, size_t item)
 {
     loop->mask = -1;
     loop->add = NULL;
@@ -384,10 +370,10 @@ static void start(struct loop *loop, int rank, const int64_t *size, void *result
                                           : TAPE__UNIT_BYTES;
     loop->count = product(rank, size);
     for (int k = 0; k < OPERANDS; k++)
-        loop->operand[k].reading = ABSENT;
+        loop->operand[k].reading = TAPE__ABSENT;
 }
 
-static void add_inputs(struct loop *loop, int n, int rank, const int64_t *size, const void *const *x,
+static void add_inputs(tape__loop *loop, int n, int rank, const int64_t *size, const void *const *x,
                        const int64_t *const *x_stride, bool condition)
 {
     for (int k = 0; k < n; k++)
@@ -484,7 +470,7 @@ void tape__ewise_value(const struct tape__kernels *kernels, const struct tape__p
                        const int64_t *size, void *y, const void *const *x, const int64_t *const *x_stride,
                        const double *params)
 {
-    struct loop loop;
+    tape__loop loop;
     start(&loop, rank, size, y, real_size(dtype));
     loop.row = tape__ewise_row_of(kernels, params, ew, VALUE, dtype);
     add_inputs(&loop, tape__ewise_inputs(ew), rank, size, x, x_stride, ew == TAPE__EW_where);
@@ -496,7 +482,7 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
                             const int64_t *g_stride, const void *const *x, const int64_t *const *x_stride,
                             const void *y, const double *params)
 {
-    struct loop loop;
+    tape__loop loop;
     start(&loop, rank, size, gx, real_size(dtype));
     loop.row = tape__ewise_row_of(kernels, params, ew, i, dtype);
     loop.add = accumulate ? kernels->ewise->value[TAPE__EW_add][dtype] : NULL;
@@ -504,7 +490,8 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
     if (y) {
         loop.operand[OUTPUT].data = y;
         loop.operand[OUTPUT].item = loop.item;
-        loop.operand[OUTPUT].reading = DIRECT;
+        loop.operand[OUTPUT].origin = 0;
+        loop.operand[OUTPUT].reading = TAPE__DIRECT;
     }
     add_operand(&loop, rank, size, ADJOINT, g, loop.item, g_stride);
     run(&loop, kernels, rank, size, p);
@@ -513,7 +500,7 @@ void tape__ewise_derivative(const struct tape__kernels *kernels, const struct ta
 void tape__ewise_mask(const struct tape__kernels *kernels, const struct tape__parallel *p, int ewm, int dtype, int rank,
                       const int64_t *size, unsigned char *mask, const void *const *x, const int64_t *const *x_stride)
 {
-    struct loop loop;
+    tape__loop loop;
     start(&loop, rank, size, mask, tape_dtype_size((tape_dtype)dtype));
     loop.row = (tape__ewise_row){.kernels = kernels, .dtype = dtype};
     loop.mask = ewm;
