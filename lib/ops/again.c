@@ -4,32 +4,6 @@
 
 enum { SHORT = 4096 }; /* elements below which nobody asks for threads */
 
-/* The mask of an op that gives one: TAPE__ROW(COMPARE, lt, ...) expands to [TAPE__OP_lt] = TAPE__EWM_lt. */
-static const int masks[TAPE__OP_COUNT] = {
-#define UNARY(name)
-#define UNARY1(name)
-#define UNARY2(name)
-#define UNARY3(name)
-#define UNARY_INTERNAL(name)
-#define BINARY(name)
-#define BINARY1(name)
-#define BINARY_INTERNAL(name)
-#define BINARY1_INTERNAL(name)
-#define TERNARY(name)
-#define TERNARY1(name)
-#define TERNARY1_INTERNAL(name)
-#define WHERE(name)
-#define GENERAL(name)
-#define NOVJP(name)
-#define FUSED(name)
-#define COMPOSITE(name)
-#define COMPARE(name) [TAPE__OP_##name] = TAPE__EWM_##name,
-#define LOGIC(name) COMPARE(name)
-#define TEST(name) COMPARE(name)
-#define TAPE__ROW(kind, name, family, level, flags, low, high) kind(name)
-#include "ops.def"
-};
-
 /* Every operand has the result's layout, which is dense, or is one element: no plan is needed. */
 static bool flat(const tape *t, const tape__node *y, tape__node *const *x, int n, const double *params)
 {
@@ -69,6 +43,6 @@ void tape__elementwise_again(tape *t, tape__node *y, tape__node *const *x, int n
         tape__ewise_value(t->kernels, tape__threads_of(t), ewise, y->dtype, shape->rank, shape->size, y->data, data,
                           stride, params);
     else
-        tape__ewise_mask(t->kernels, tape__threads_of(t), masks[y->op], x[0]->dtype, shape->rank, shape->size, y->data,
-                         data, stride);
+        tape__ewise_mask(t->kernels, tape__threads_of(t), tape__op_mask(&tape__ops[y->op]), x[0]->dtype, shape->rank,
+                         shape->size, y->data, data, stride);
 }

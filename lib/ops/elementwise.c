@@ -110,7 +110,7 @@ TAPE__INLINE void close_span(tape *t, uint64_t start, int op, const operands *o,
     tape__span_end(t, start, op, tape__ops[op].name, tape_is_null(y) ? NULL : &nodes);
 }
 
-/* ---- float ops --------------------------------------------------------------------------------------------------- */
+/* ---- any op ------------------------------------------------------------------------------------------------------ */
 
 static tape__node *result_node(tape *t, const operands *o, tape_dtype dtype, bool may_inline, uint32_t *slot)
 {
@@ -137,8 +137,10 @@ static tape__node *result_node(tape *t, const operands *o, tape_dtype dtype, boo
 static tape_tensor compute(tape *t, operands *o, int op, const tape_tensor *x, const double *params, int n_params)
 {
     const tape__op *row = &tape__ops[op];
-    int n = o->n;
-    if (!resolve(t, o, x) || !tape__check_dtypes(t, o->node, row->kind == TAPE__KIND_WHERE, n, TAPE_F64) ||
+    const int n = o->n, mask = tape__op_mask(row);
+    const bool is_mask = mask >= 0;
+    if (!resolve(t, o, x) ||
+        !tape__check_dtypes(t, o->node, row->kind == TAPE__KIND_WHERE, n, is_mask ? TAPE_U8 : TAPE_F64) ||
         !broadcast(t, o))
         return TAPE_NULL;
     if (row->kind == TAPE__KIND_WHERE && o->node[0]->dtype != TAPE_U8) {
@@ -146,7 +148,8 @@ static tape_tensor compute(tape *t, operands *o, int op, const tape_tensor *x, c
         return TAPE_NULL;
     }
     uint32_t slot;
-    tape__node *y = result_node(t, o, o->node[n - 1]->dtype, n <= 2 && n_params == 0, &slot);
+    tape__node *y =
+        result_node(t, o, is_mask ? TAPE_U8 : o->node[n - 1]->dtype, !is_mask && n <= 2 && n_params == 0, &slot);
     if (!y)
         return TAPE_NULL;
     const void *data[3];
@@ -155,8 +158,12 @@ static tape_tensor compute(tape *t, operands *o, int op, const tape_tensor *x, c
         data[i] = o->node[i]->data;
         stride[i] = o->stride[i];
     }
-    tape__ewise_value(t->kernels, tape__threads_of(t), row->ewise, y->dtype, o->rank, o->size, y->data, data, stride,
-                      params);
+    if (is_mask)
+        tape__ewise_mask(t->kernels, tape__threads_of(t), mask, o->node[0]->dtype, o->rank, o->size, y->data, data,
+                         stride);
+    else
+        tape__ewise_value(t->kernels, tape__threads_of(t), row->ewise, y->dtype, o->rank, o->size, y->data, data,
+                          stride, params);
     if (t->paused == 0 && !record(t, op, o, params, n_params, y)) {
         tape__truncate(t, slot);
         return TAPE_NULL;
@@ -177,7 +184,7 @@ static tape_tensor run(int op, const tape_tensor *x, int n, const double *params
     uint64_t start = tape__span_begin(t);
     tape_tensor y = compute(t, &o, op, x, params, n_params);
     close_span(t, start, op, &o, y);
-    if (!tape_is_null(y) && tape__traces(t)) {
+    if (!tape_is_null(y) && tape__traces(t) && tape__op_mask(&tape__ops[op]) < 0) {
         t->trace->entry = from;
         if (!tape__trace_made(t, &tape__ops[op], o.node, n, params, n_params, y.slot, 1))
             y = TAPE_NULL;
@@ -293,7 +300,8 @@ static tape_tensor run_tensors(tape *t, int op, const tape__node *a, uint32_t a_
     return flat ? run_flat(t, op, a, a_slot, b, b_slot) : run_rows(t, op, a, a_slot, b, b_slot);
 }
 
-static tape_tensor run_unary(int op, tape_tensor a)
+/* A public function says which op it is behind its operands: so these are in their places already. */
+static tape_tensor run_unary(tape_tensor a, int op)
 {
     tape *t = tape__tls;
     uint32_t slot;
@@ -302,19 +310,19 @@ static tape_tensor run_unary(int op, tape_tensor a)
     return TAPE__LIKELY(!tape_is_null(y)) ? y : run(op, &a, 1, NULL, 0, FROM);
 }
 
-static __attribute__((noinline)) tape_tensor run_two(int op, tape_tensor a, tape_tensor b, const void *from)
+static __attribute__((noinline)) tape_tensor run_two(tape_tensor a, tape_tensor b, int op, const void *from)
 {
     const tape_tensor x[2] = {a, b};
     return run(op, x, 2, NULL, 0, from);
 }
 
-TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
+TAPE__INLINE tape_tensor run_binary(tape_tensor a, tape_tensor b, int op)
 {
     tape *t = tape__tls;
     uint32_t p, q, slot;
     const tape__node *na, *nb;
     if (TAPE__UNLIKELY(!t || t->detour || !(na = tape__find(t, a, &p)) || !(nb = tape__find(t, b, &q))))
-        return run_two(op, a, b, FROM);
+        return run_two(a, b, op, FROM);
     tape__node *y;
     if (is_arithmetic(op) && na->layout->numel == 1 && na->layout == nb->layout && na->dtype == nb->dtype &&
         na->dtype <= TAPE_F64 && (y = tape__short_node(t, na, &slot))) {
@@ -323,59 +331,33 @@ TAPE__INLINE tape_tensor run_binary(int op, tape_tensor a, tape_tensor b)
         return tape__short_record(t, op, y, slot, TAPE__INLINE_VALUE, na, p, nb, q);
     }
     tape_tensor result = run_tensors(t, op, na, p, nb, q);
-    return TAPE__LIKELY(!tape_is_null(result)) ? result : run_two(op, a, b, FROM);
+    return TAPE__LIKELY(!tape_is_null(result)) ? result : run_two(a, b, op, FROM);
 }
 
 /* One copy for all ops but those four. */
-static __attribute__((noinline)) tape_tensor run_pair(int op, tape_tensor a, tape_tensor b)
+static __attribute__((noinline)) tape_tensor run_pair(tape_tensor a, tape_tensor b, int op)
 {
-    return run_binary(op, a, b);
-}
-
-/* ---- masks ------------------------------------------------------------------------------------------------------- */
-
-static tape_tensor compute_mask(tape *t, operands *o, int op, int mask, const tape_tensor *x)
-{
-    int n = o->n;
-    if (!resolve(t, o, x) || !tape__check_dtypes(t, o->node, 0, n, TAPE_U8) || !broadcast(t, o))
-        return TAPE_NULL;
-    uint32_t slot;
-    tape__node *y = tape__new_tensor(t, TAPE_U8, o->rank, o->size, &slot);
-    if (!y)
-        return TAPE_NULL;
-    const void *data[2] = {o->node[0]->data, n > 1 ? o->node[1]->data : NULL};
-    const int64_t *stride[2] = {o->stride[0], o->stride[1]};
-    tape__ewise_mask(t->kernels, tape__threads_of(t), mask, o->node[0]->dtype, o->rank, o->size, y->data, data, stride);
-    if (t->paused == 0 && !record(t, op, o, NULL, 0, y)) {
-        tape__truncate(t, slot);
-        return TAPE_NULL;
-    }
-    return (tape_tensor){t->generation, slot, 0};
-}
-
-static tape_tensor run_mask(int op, int mask, const tape_tensor *x, int n)
-{
-    tape *t = tape__begin(tape__ops[op].name);
-    if (!t)
-        return TAPE_NULL;
-    operands o;
-    o.n = n;
-    uint64_t start = tape__span_begin(t);
-    tape_tensor y = compute_mask(t, &o, op, mask, x);
-    if (!tape_is_null(y))
-        tape__let_go(t, x, n);
-    close_span(t, start, op, &o, y);
-    return y;
+    return run_binary(a, b, op);
 }
 
 /* ---- numbers as operands ----------------------------------------------------------------------------------------- */
 
 /* A number beside a tensor takes the tensor's dtype; a bad handle is left for the op to report. */
-static tape_tensor number_like(tape_tensor x, double number, const char *op_name)
+static tape_tensor number_like(tape_tensor x, double number, int op)
 {
-    tape *t = tape__begin(op_name);
+    tape *t = tape__begin(tape__ops[op].name);
     uint32_t slot = t ? tape__resolve(t, x, 0) : TAPE__NO_SLOT;
     return slot == TAPE__NO_SLOT ? TAPE_NULL : tape_scalar(tape__at(t, slot)->dtype, number);
+}
+
+static tape_tensor run_number_right(tape_tensor a, double s, int op)
+{
+    return run_pair(a, number_like(a, s, op), op);
+}
+
+static tape_tensor run_number_left(double s, tape_tensor b, int op)
+{
+    return run_pair(number_like(b, s, op), b, op);
 }
 
 /* Whether an integer dtype has the number, or a float dtype one near it. */
@@ -387,53 +369,84 @@ static bool holds(tape_dtype dtype, double number)
 }
 
 /* The number as the other side of a comparison: an integer tensor without it is compared in f64. */
-static tape_tensor other_side(tape_tensor *x, double number, const char *op_name)
+static tape_tensor other_side(tape_tensor *x, double number, int op)
 {
-    tape_tensor other = number_like(*x, number, op_name);
+    tape_tensor other = number_like(*x, number, op);
     if (tape_is_null(other) || holds(tape_dtype_of(*x), number))
         return other;
     *x = tape_cast(*x, TAPE_F64);
     return tape_scalar(TAPE_F64, number);
 }
 
+static tape_tensor compare(tape_tensor a, tape_tensor b, int op)
+{
+    return run_two(a, b, op, FROM);
+}
+
+static tape_tensor compare_number_right(tape_tensor a, double s, int op)
+{
+    tape_tensor b = other_side(&a, s, op);
+    return compare(a, b, op);
+}
+
+static tape_tensor compare_number_left(double s, tape_tensor b, int op)
+{
+    tape_tensor a = other_side(&b, s, op);
+    return compare(a, b, op);
+}
+
 /* ---- the wrappers ------------------------------------------------------------------------------------------------ */
 
 /* TAPE__ROW(BINARY, mul, ...) expands to tape_mul(a, b), tape_mul_scalar(a, s) and tape_scalar_mul(s, b). */
 
+static __attribute__((noinline)) tape_tensor run_with_numbers(tape_tensor a, double p0, double p1, double p2, int op,
+                                                              int n_params)
+{
+    const double p[3] = {p0, p1, p2};
+    return run(op, &a, 1, p, n_params, FROM);
+}
+
+static __attribute__((noinline)) tape_tensor run_pair_with_number(tape_tensor a, tape_tensor b, double p0, int op)
+{
+    const tape_tensor x[2] = {a, b};
+    return run(op, x, 2, &p0, 1, FROM);
+}
+
+static __attribute__((noinline)) tape_tensor test(tape_tensor a, int op)
+{
+    return run(op, &a, 1, NULL, 0, FROM);
+}
+
 #define DEFINE_UNARY(function, name)                                                                                   \
     tape_tensor function(tape_tensor a)                                                                                \
     {                                                                                                                  \
-        return run_unary(TAPE__OP_##name, a);                                                                          \
+        return run_unary(a, TAPE__OP_##name);                                                                          \
     }
 #define UNARY(name) DEFINE_UNARY(tape_##name, name)
 #define UNARY1(name)                                                                                                   \
     tape_tensor tape_##name(tape_tensor a, double p0)                                                                  \
     {                                                                                                                  \
-        return run(TAPE__OP_##name, &a, 1, &p0, 1, FROM);                                                              \
+        return run_with_numbers(a, p0, 0, 0, TAPE__OP_##name, 1);                                                      \
     }
 #define UNARY2(name)                                                                                                   \
     tape_tensor tape_##name(tape_tensor a, double p0, double p1)                                                       \
     {                                                                                                                  \
-        const double p[2] = {p0, p1};                                                                                  \
-        return run(TAPE__OP_##name, &a, 1, p, 2, FROM);                                                                \
+        return run_with_numbers(a, p0, p1, 0, TAPE__OP_##name, 2);                                                     \
     }
 #define UNARY3(name)                                                                                                   \
     tape_tensor tape_##name(tape_tensor a, double p0, double p1, double p2)                                            \
     {                                                                                                                  \
-        const double p[3] = {p0, p1, p2};                                                                              \
-        return run(TAPE__OP_##name, &a, 1, p, 3, FROM);                                                                \
+        return run_with_numbers(a, p0, p1, p2, TAPE__OP_##name, 3);                                                    \
     }
-/* Not inlined into the forms with a number. */
 #define DEFINE_BINARY(function, name)                                                                                  \
-    __attribute__((noinline)) tape_tensor function(tape_tensor a, tape_tensor b)                                       \
+    tape_tensor function(tape_tensor a, tape_tensor b)                                                                 \
     {                                                                                                                  \
-        return (is_arithmetic(TAPE__OP_##name) ? run_binary : run_pair)(TAPE__OP_##name, a, b);                        \
+        return (is_arithmetic(TAPE__OP_##name) ? run_binary : run_pair)(a, b, TAPE__OP_##name);                        \
     }
 #define DEFINE_BINARY1(function, name)                                                                                 \
     tape_tensor function(tape_tensor a, tape_tensor b, double p0)                                                      \
     {                                                                                                                  \
-        const tape_tensor x[2] = {a, b};                                                                               \
-        return run(TAPE__OP_##name, x, 2, &p0, 1, FROM);                                                               \
+        return run_pair_with_number(a, b, p0, TAPE__OP_##name);                                                        \
     }
 #define DEFINE_TERNARY1(function, name)                                                                                \
     tape_tensor function(tape_tensor a, tape_tensor b, tape_tensor c, double p0)                                       \
@@ -441,37 +454,26 @@ static tape_tensor other_side(tape_tensor *x, double number, const char *op_name
         const tape_tensor x[3] = {a, b, c};                                                                            \
         return run(TAPE__OP_##name, x, 3, &p0, 1, FROM);                                                               \
     }
-#define WITH_NUMBERS(name)                                                                                             \
+#define WITH_NUMBERS(name, right, left)                                                                                \
     tape_tensor tape_##name##_scalar(tape_tensor a, double s)                                                          \
     {                                                                                                                  \
-        return tape_##name(a, number_like(a, s, #name));                                                               \
+        return right(a, s, TAPE__OP_##name);                                                                           \
     }                                                                                                                  \
     tape_tensor tape_scalar_##name(double s, tape_tensor b)                                                            \
     {                                                                                                                  \
-        return tape_##name(number_like(b, s, #name), b);                                                               \
+        return left(s, b, TAPE__OP_##name);                                                                            \
     }
 #define WITH_NUMBERS1(name)                                                                                            \
     tape_tensor tape_##name##_scalar(tape_tensor a, double s, double p0)                                               \
     {                                                                                                                  \
-        return tape_##name(a, number_like(a, s, #name), p0);                                                           \
+        return tape_##name(a, number_like(a, s, TAPE__OP_##name), p0);                                                 \
     }                                                                                                                  \
     tape_tensor tape_scalar_##name(double s, tape_tensor b, double p0)                                                 \
     {                                                                                                                  \
-        return tape_##name(number_like(b, s, #name), b, p0);                                                           \
-    }
-#define COMPARED_WITH_NUMBERS(name)                                                                                    \
-    tape_tensor tape_##name##_scalar(tape_tensor a, double s)                                                          \
-    {                                                                                                                  \
-        tape_tensor b = other_side(&a, s, #name);                                                                      \
-        return tape_##name(a, b);                                                                                      \
-    }                                                                                                                  \
-    tape_tensor tape_scalar_##name(double s, tape_tensor b)                                                            \
-    {                                                                                                                  \
-        tape_tensor a = other_side(&b, s, #name);                                                                      \
-        return tape_##name(a, b);                                                                                      \
+        return tape_##name(number_like(b, s, TAPE__OP_##name), b, p0);                                                 \
     }
 #define UNARY_INTERNAL(name) DEFINE_UNARY(tape__##name, name)
-#define BINARY(name) DEFINE_BINARY(tape_##name, name) WITH_NUMBERS(name)
+#define BINARY(name) DEFINE_BINARY(tape_##name, name) WITH_NUMBERS(name, run_number_right, run_number_left)
 #define BINARY1(name) DEFINE_BINARY1(tape_##name, name) WITH_NUMBERS1(name)
 #define BINARY_INTERNAL(name) DEFINE_BINARY(tape__##name, name)
 #define BINARY1_INTERNAL(name) DEFINE_BINARY1(tape__##name, name)
@@ -487,14 +489,13 @@ static tape_tensor other_side(tape_tensor *x, double number, const char *op_name
 #define LOGIC(name)                                                                                                    \
     tape_tensor tape_##name(tape_tensor a, tape_tensor b)                                                              \
     {                                                                                                                  \
-        const tape_tensor x[2] = {a, b};                                                                               \
-        return run_mask(TAPE__OP_##name, TAPE__EWM_##name, x, 2);                                                      \
+        return compare(a, b, TAPE__OP_##name);                                                                         \
     }
-#define COMPARE(name) LOGIC(name) COMPARED_WITH_NUMBERS(name)
+#define COMPARE(name) LOGIC(name) WITH_NUMBERS(name, compare_number_right, compare_number_left)
 #define TEST(name)                                                                                                     \
     tape_tensor tape_##name(tape_tensor a)                                                                             \
     {                                                                                                                  \
-        return run_mask(TAPE__OP_##name, TAPE__EWM_##name, &a, 1);                                                     \
+        return test(a, TAPE__OP_##name);                                                                               \
     }
 #define GENERAL(name)
 #define FUSED(name)

@@ -59,6 +59,13 @@ extern const char *const tape__family_names[TAPE__FAMILY_COUNT];
 
 extern const tape__op tape__ops[TAPE__OP_COUNT];
 
+/* What `ewise` is for an op that gives the mask of row TAPE__EWM_..., and back again: negative for all others. */
+#define TAPE__MASK_ROW(row) (-2 - (row))
+static inline int tape__op_mask(const tape__op *op)
+{
+    return TAPE__MASK_ROW(op->ewise);
+}
+
 /* Declared here so that a missing or misnamed one is a compile or link error. */
 #define TAPE__DECLARE_UNARY(name)
 #define TAPE__DECLARE_UNARY1(name)

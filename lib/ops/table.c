@@ -3,6 +3,7 @@
 
 #define ELEMENTWISE(name, n) .arity = n, .ewise = TAPE__EW_##name, .vjp = tape__ewise_vjp
 #define PLAIN .ewise = -1
+#define MASK(name) .ewise = TAPE__MASK_ROW(TAPE__EWM_##name)
 
 #define COLUMNS_UNARY(name) ELEMENTWISE(name, 1)
 #define COLUMNS_UNARY1(name) ELEMENTWISE(name, 1)
@@ -17,9 +18,9 @@
 #define COLUMNS_TERNARY1(name) ELEMENTWISE(name, 3)
 #define COLUMNS_TERNARY1_INTERNAL(name) ELEMENTWISE(name, 3)
 #define COLUMNS_WHERE(name) ELEMENTWISE(name, 3)
-#define COLUMNS_COMPARE(name) PLAIN, .arity = 2
-#define COLUMNS_LOGIC(name) PLAIN, .arity = 2
-#define COLUMNS_TEST(name) PLAIN, .arity = 1
+#define COLUMNS_COMPARE(name) MASK(name), .arity = 2
+#define COLUMNS_LOGIC(name) MASK(name), .arity = 2
+#define COLUMNS_TEST(name) MASK(name), .arity = 1
 #define COLUMNS_COMPOSITE(name) PLAIN
 #define COLUMNS_NOVJP(name) PLAIN, .forward = tape__##name##_forward
 #define COLUMNS_GENERAL(name) PLAIN, .forward = tape__##name##_forward, .vjp = tape__##name##_vjp
