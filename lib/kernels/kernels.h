@@ -150,8 +150,6 @@ static inline int tape__ewise_inputs(int ew)
 }
 int tape__ewise_mask_inputs(int ewm);
 
-const char *tape__ewise_name(int ew);
-
 /* The masks of TAPE_I32, TAPE_I64 and TAPE_U8, the same for every instruction set. */
 tape__ewise_mask_fn tape__ewise_mask_int;
 

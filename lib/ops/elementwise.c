@@ -340,6 +340,13 @@ static __attribute__((noinline)) tape_tensor run_pair(tape_tensor a, tape_tensor
     return run_binary(a, b, op);
 }
 
+tape_tensor tape__run_elementwise(int op, const tape_tensor *x, int n, const double *params, int n_params)
+{
+    if (n_params || n > 2 || tape__op_mask(&tape__ops[op]) >= 0)
+        return run(op, x, n, params, n_params, FROM);
+    return n == 1 ? run_unary(x[0], op) : run_pair(x[0], x[1], op);
+}
+
 /* ---- numbers as operands ----------------------------------------------------------------------------------------- */
 
 /* A number beside a tensor takes the tensor's dtype; a bad handle is left for the op to report. */

@@ -59,6 +59,9 @@ extern const char *const tape__family_names[TAPE__FAMILY_COUNT];
 
 extern const tape__op tape__ops[TAPE__OP_COUNT];
 
+/* An elementwise op, or one that gives a mask, of n tensors and n_params numbers. */
+tape_tensor tape__run_elementwise(int op, const tape_tensor *x, int n, const double *params, int n_params);
+
 /* What `ewise` is for an op that gives the mask of row TAPE__EWM_..., and back again: negative for all others. */
 #define TAPE__MASK_ROW(row) (-2 - (row))
 static inline int tape__op_mask(const tape__op *op)

@@ -21,31 +21,17 @@ typedef struct machine {
     term stack[TAPE__CODE_DEPTH], local[TAPE__CODE_LOCALS];
 } machine;
 
-typedef union function {
-    tape_tensor (*of1)(tape_tensor);
-    tape_tensor (*of2)(tape_tensor, tape_tensor);
-    tape_tensor (*of3)(tape_tensor, tape_tensor, tape_tensor);
-    tape_tensor (*of1_and_order)(tape_tensor, double);
-    tape_tensor (*of2_and_order)(tape_tensor, tape_tensor, double);
-} function;
-
 /* The op of each row that is a term. */
-static const function terms[TAPE__EW_COUNT] = {
-#define TERM(arity, name) [TAPE__EW_##name] = {.of##arity = tape_##name},
-    TERM(1, neg) TERM(1, abs) TERM(1, sign) TERM(1, recip) TERM(1, sqrt) TERM(1, rsqrt) TERM(1, cbrt) TERM(1, floor)
-        TERM(1, ceil) TERM(1, round) TERM(1, trunc) TERM(1, exp) TERM(1, exp2) TERM(1, expm1) TERM(1, log) TERM(1, log2)
-            TERM(1, log10) TERM(1, log1p) TERM(1, sigmoid) TERM(1, sin) TERM(1, cos) TERM(1, tan) TERM(1, asin)
-                TERM(1, acos) TERM(1, atan) TERM(1, sinh) TERM(1, cosh) TERM(1, tanh) TERM(1, asinh) TERM(1, acosh)
-                    TERM(1, atanh) TERM(1, erf) TERM(1, erfc) TERM(1, ndtr) TERM(2, add) TERM(2, sub) TERM(2, mul)
-                        TERM(2, div) TERM(2, pow) TERM(2, atan2) TERM(2, hypot) TERM(2, fmod) TERM(2, copysign)
-                            TERM(3, fma) TERM(1, erfinv) TERM(1, lgamma) TERM(1, digamma) TERM(2, igamma)
-                                TERM(2, igammac)[TAPE__EW_gamma_density] = {.of2 = tape__gamma_density},
+static const uint16_t terms[TAPE__EW_COUNT] = {
+#define TERM(name) [TAPE__EW_##name] = TAPE__OP_##name,
+    TERM(neg) TERM(abs) TERM(sign) TERM(recip) TERM(sqrt) TERM(rsqrt) TERM(cbrt) TERM(floor) TERM(ceil) TERM(round)
+        TERM(trunc) TERM(exp) TERM(exp2) TERM(expm1) TERM(log) TERM(log2) TERM(log10) TERM(log1p) TERM(sigmoid)
+            TERM(sin) TERM(cos) TERM(tan) TERM(asin) TERM(acos) TERM(atan) TERM(sinh) TERM(cosh) TERM(tanh) TERM(asinh)
+                TERM(acosh) TERM(atanh) TERM(erf) TERM(erfc) TERM(ndtr) TERM(add) TERM(sub) TERM(mul) TERM(div)
+                    TERM(pow) TERM(atan2) TERM(hypot) TERM(fmod) TERM(copysign) TERM(fma) TERM(erfinv) TERM(lgamma)
+                        TERM(digamma) TERM(igamma) TERM(igammac) TERM(gamma_density) TERM(gelu_slope) TERM(polygamma)
+                            TERM(bessel_i) TERM(igamma_ratio) TERM(gamma_density_ratio)
 #undef TERM
-    [TAPE__EW_gelu_slope] = {.of1 = tape__gelu_slope},
-    [TAPE__EW_polygamma] = {.of1_and_order = tape_polygamma},
-    [TAPE__EW_bessel_i] = {.of1_and_order = tape_bessel_i},
-    [TAPE__EW_igamma_ratio] = {.of2_and_order = tape__igamma_ratio},
-    [TAPE__EW_gamma_density_ratio] = {.of2_and_order = tape__gamma_density_ratio},
 };
 
 static bool has_order(int ew)
@@ -54,11 +40,10 @@ static bool has_order(int ew)
            ew == TAPE__EW_gamma_density_ratio;
 }
 
-static const function masks[] = {
-#define MASK(arity, code, name) [TAPE__CODE_##code - TAPE__CODE_EQ] = {.of##arity = tape_##name},
-    MASK(2, EQ, eq) MASK(2, NE, ne) MASK(2, LT, lt) MASK(2, LE, le) MASK(2, GT, gt) MASK(2, GE, ge)
-        MASK(1, ISNAN, isnan) MASK(2, AND, logical_and) MASK(2, OR, logical_or) MASK(1, NOT, logical_not)
-            MASK(3, SEL, where)
+static const uint16_t masks[] = {
+#define MASK(code, name) [TAPE__CODE_##code - TAPE__CODE_EQ] = TAPE__OP_##name,
+    MASK(EQ, eq) MASK(NE, ne) MASK(LT, lt) MASK(LE, le) MASK(GT, gt) MASK(GE, ge) MASK(ISNAN, isnan)
+        MASK(AND, logical_and) MASK(OR, logical_or) MASK(NOT, logical_not) MASK(SEL, where)
 #undef MASK
 };
 
@@ -78,27 +63,13 @@ static tape_tensor as_tensor(const machine *m, const term *a)
 }
 
 /* An op takes its inputs from the stack. */
-static void apply(machine *m, function f, int inputs)
+static void apply(machine *m, int op, int inputs, bool order)
 {
-    tape_tensor x[3] = {TAPE_NULL, TAPE_NULL, TAPE_NULL};
+    tape_tensor x[3];
     m->depth -= inputs;
     for (int i = 0; i < inputs; i++)
         x[i] = as_tensor(m, &m->stack[m->depth + i]);
-    push_tensor(m, inputs == 1 ? f.of1(x[0]) : inputs == 2 ? f.of2(x[0], x[1]) : f.of3(x[0], x[1], x[2]));
-}
-
-static void apply_row(machine *m, int ew)
-{
-    const int inputs = tape__ewise_inputs(ew);
-    const function f = terms[ew];
-    if (!has_order(ew)) {
-        apply(m, f, inputs);
-        return;
-    }
-    m->depth -= inputs;
-    tape_tensor a = as_tensor(m, &m->stack[m->depth]);
-    push_tensor(m, inputs == 1 ? f.of1_and_order(a, m->order)
-                               : f.of2_and_order(a, as_tensor(m, &m->stack[m->depth + 1]), m->order));
+    push_tensor(m, tape__run_elementwise(op, x, inputs, &m->order, order));
 }
 
 static void apply_mask(machine *m, int instruction)
@@ -109,7 +80,7 @@ static void apply_mask(machine *m, int instruction)
     if (instruction == TAPE__CODE_NE && !a->is_number && tape_dtype_of(a->tensor) == TAPE_U8)
         m->depth--;
     else
-        apply(m, masks[instruction - TAPE__CODE_EQ], instruction == TAPE__CODE_SEL ? 3 : one ? 1 : 2);
+        apply(m, masks[instruction - TAPE__CODE_EQ], instruction == TAPE__CODE_SEL ? 3 : one ? 1 : 2, false);
 }
 
 static void push_operand(machine *m, int instruction)
@@ -141,7 +112,8 @@ tape_tensor tape__ewise_local_derivative(int ewise, int i, const tape_tensor *x,
     m.order = 0;
     for (const uint8_t *at = program.code; *at != TAPE__CODE_END; at++) {
         if (*at >= TAPE__CODE_OP)
-            apply_row(&m, *at - TAPE__CODE_OP);
+            apply(&m, terms[*at - TAPE__CODE_OP], tape__ewise_inputs(*at - TAPE__CODE_OP),
+                  has_order(*at - TAPE__CODE_OP));
         else if (*at >= TAPE__CODE_EQ)
             apply_mask(&m, *at);
         else if (*at == TAPE__CODE_STORE)

@@ -158,14 +158,3 @@ int tape__ewise_mask_inputs(int ewm)
     };
     return inputs[ewm];
 }
-
-const char *tape__ewise_name(int ew)
-{
-    static const char *const names[TAPE__EW_COUNT] = {
-#define EW1(name, value, d0) #name,
-#define EW2(name, value, d0, d1) #name,
-#define EW3(name, value, d0, d1, d2) #name,
-#include "../elementwise.def"
-    };
-    return names[ew];
-}
