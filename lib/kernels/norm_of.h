@@ -54,7 +54,7 @@ static void FOR(norm_item)(void *arg, int64_t item)
 
 static void FOR(norm)(const struct tape__parallel *p, const tape__norm_args *args, bool centred)
 {
-    const enum giving giving = FOR(giving_of)(args->y, args->rows, args->n, false, args->y == args->x);
+    const enum giving giving = giving_of(sizeof(ELEM), args->y, args->rows, args->n, false, args->y == args->x);
     FOR(norm_job) j = {args, centred, giving, rows_per_item(args->n)};
     tape__parallel_for(p, (args->rows + j.per_item - 1) / j.per_item, FOR(norm_item), &j);
 }
@@ -241,7 +241,7 @@ static void FOR(norm_vjp)(const struct tape__parallel *p, const tape__norm_vjp_a
     const bool sums = v->gw || v->gb;
     if (!sums && !v->gx)
         return;
-    j.giving = v->gx ? FOR(giving_of)(v->gx, v->rows, v->n, v->add_gx, v->gx == v->g) : STORE;
+    j.giving = v->gx ? giving_of(sizeof(ELEM), v->gx, v->rows, v->n, v->add_gx, v->gx == v->g) : STORE;
     if (sums) {
         j.stride = 2 * FOR(padded)(v->n);
         j.per_item = rows_per_item(v->n) / tape__norm_block(v->rows);

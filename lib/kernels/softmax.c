@@ -1,15 +1,14 @@
-/* Knows softmax and log_softmax, forward and backward, along rows and along columns; it does not know tensors.
+/* Knows softmax and log_softmax, forward and backward, of a row or of neighbouring columns; it does not know how a
+   tensor is cut into them (any/softmax_driver.c).
 
    A row is worked on in runs of units (reducer.h); columns a unit of them at a time, and so are short rows. */
 #include "softmax.h"
 
+#include "any/softmax_driver.h"
 #include "isa.h"
 #include "reducer.h"
 
-enum {
-    ITEM = 1 << 14, /* elements of one parallel iteration */
-    SHORT = 32      /* elements of a row that would leave most lanes of a unit idle */
-};
+enum { SHORT = TAPE__SOFTMAX_SHORT };
 
 /* What is summed down columns: chosen for a unit at a time, which costs nothing beside it. */
 enum summand { EXPONENTIALS, PRODUCTS, COTANGENTS };

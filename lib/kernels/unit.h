@@ -3,6 +3,7 @@
 #ifndef TAPE__UNIT_H
 #define TAPE__UNIT_H
 
+#include "any/giving.h"
 #include "base.h"
 #include "kernels.h"
 #include "vec.h"
@@ -71,11 +72,6 @@ static inline vec_f64 masked_load_f64(const double *x, mask_f64 mask)
 }
 #endif
 
-/* How a result is given: stored, added to what is there, or stored without reading its memory first, where it is too
-   large to be found in a cache again. What has gone past the caches is seen by other threads after end_giving(). */
-enum giving { STORE, ADD, PAST_CACHE };
-
-/* Other processors find out by themselves that a result is streamed. */
 #if defined(TAPE__ISA_AVX512)
 #define STREAM(y, a) _mm512_stream_si512((void *)(y), (__m512i)(a))
 #elif defined(TAPE__ISA_AVX2)
@@ -83,16 +79,6 @@ enum giving { STORE, ADD, PAST_CACHE };
 #elif defined(TAPE__ISA_SSE2)
 #define STREAM(y, a) _mm_stream_si128((__m128i *)(void *)(y), (__m128i)(a))
 #endif
-
-static inline void end_giving(enum giving giving)
-{
-#ifdef STREAM
-    if (giving == PAST_CACHE)
-        _mm_sfence();
-#else
-    (void)giving;
-#endif
-}
 
 #define T f32
 #include "unit_of.h"

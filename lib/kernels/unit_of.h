@@ -114,20 +114,6 @@ UNIT_INLINE void FOR(unit_give)(ELEM *y, UNIT u, int64_t n, enum giving giving)
     FOR(unit_store_upto)(y, u, n);
 }
 
-/* How `rows` rows of n elements go to y. `warm`: the rows there have just been read. */
-static inline enum giving FOR(giving_of)(const void *y, int64_t rows, int64_t n, bool add, bool warm)
-{
-    if (add)
-        return ADD;
-#ifdef STREAM
-    if (!warm && n > 0 && n % WIDTH == 0 && (uintptr_t)y % TAPE__UNIT_BYTES == 0 &&
-        rows >= TAPE__PAST_CACHE_BYTES / (int64_t)sizeof(ELEM) / n)
-        return PAST_CACHE;
-#endif
-    (void)y, (void)rows, (void)n, (void)warm;
-    return STORE;
-}
-
 /* The first n lanes of u, the others `rest`. */
 UNIT_INLINE UNIT FOR(unit_keep)(UNIT u, int n, ELEM rest)
 {
