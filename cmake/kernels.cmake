@@ -25,8 +25,8 @@ endif()
 
 # Release builds are small where that costs nothing: what runs once an op, or loops over elements, is compiled for speed,
 # the rest for size.
-file(GLOB fast CONFIGURE_DEPENDS lib/adjoint.c lib/arena.c lib/backward.c lib/base.c lib/leaf.c lib/memo.c lib/optim.c lib/plan.c
-  lib/run.c lib/shape.c lib/sweep.c lib/tape.c lib/visit.c lib/visit_ewise.c lib/ops/check.c
+file(GLOB fast CONFIGURE_DEPENDS lib/adjoint.c lib/arena.c lib/backward.c lib/base.c lib/kept.c lib/leaf.c lib/memo.c lib/optim.c
+  lib/plan.c lib/recall.c lib/run.c lib/shape.c lib/sweep.c lib/tape.c lib/visit.c lib/visit_ewise.c lib/ops/check.c
   lib/ops/cross_entropy.c lib/ops/elementwise.c lib/ops/linalg.c lib/ops/linear.c lib/ops/product.c
   lib/ops/reduce.c lib/ops/shape.c lib/ops/statistics.c lib/kernels/any/ewise_code.c lib/kernels/any/ewise_few.c
   lib/kernels/any/ewise_run.c lib/kernels/any/ewise_uses.c lib/kernels/any/conv_s*.c lib/kernels/any/conv_weight.c

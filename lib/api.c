@@ -6,6 +6,7 @@
 #include "kernels/any/blas.h"
 #include "kernels/any/cast.h"
 #include "kernels/any/copy.h"
+#include "recall.h"
 #include "replay.h"
 
 const char *tape_version(void)
@@ -88,7 +89,8 @@ tape_statistics tape_stats(void)
                              .bytes_reserved = t->memory.reserved,
                              .records = t->count,
                              .allocator_calls = t->memory.calls,
-                             .repeated_sweeps = t->repeated_sweeps};
+                             .repeated_sweeps = t->repeated_sweeps,
+                             .repeated_ops = t->repeated_ops};
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
@@ -295,8 +297,10 @@ void *tape_data_mut(tape_tensor x)
         return leaf->data;
     }
     storage s = storage_of("data_mut", x);
-    if (s.data)
+    if (s.data) {
+        tape__expect_nothing(tape__tls);
         ++*s.version;
+    }
     return s.data;
 }
 

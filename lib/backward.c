@@ -89,8 +89,8 @@ static bool prepare_commit(tape__sweep *s)
     return true;
 }
 
-/* Where it lies elsewhere. */
-static void write_gradient(const tape *t, const tape__gain *gain, void *gradient)
+/* Where it is not simply copied. */
+static TAPE__NOINLINE void add_gradient(const tape *t, const tape__gain *gain, void *gradient)
 {
     const tape__leaf *leaf = gain->leaf;
     const tape__layout *dense = gain->x->layout->dense;
@@ -98,14 +98,12 @@ static void write_gradient(const tape *t, const tape__gain *gain, void *gradient
     if (dtype != leaf->dtype) { /* promoted to f64 by the checker */
         tape__cast(tape__threads_of(t), dense->rank, dense->size, (tape_dtype)dtype, gain->data, gain->layout->stride,
                    leaf->dtype, gradient);
-    } else if (leaf->has_gradient || tape__leaf_is_claimed_by(leaf, t)) { /* by another node that stands for the leaf */
-        const void *operands[2] = {gradient, gain->data};
-        const int64_t *strides[2] = {dense->stride, gain->layout->stride};
-        tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, (int)dtype, dense->rank, dense->size, gradient,
-                          operands, strides, NULL);
-    } else {
-        tape__copy_dense(t, gain->layout, dtype, gain->data, gradient);
+        return;
     }
+    const void *operands[2] = {gradient, gain->data};
+    const int64_t *strides[2] = {dense->stride, gain->layout->stride};
+    tape__ewise_value(t->kernels, tape__threads_of(t), TAPE__EW_add, (int)dtype, dense->rank, dense->size, gradient,
+                      operands, strides, NULL);
 }
 
 void tape__commit(const tape *t, const tape__gain *gain)
@@ -119,7 +117,11 @@ void tape__commit(const tape *t, const tape__gain *gain)
     }
     tape__leaf_lock_gradient(t, leaf);
     gradient->version++;
-    write_gradient(t, gain, gradient->data);
+    /* another node that stands for the leaf may have claimed the buffer */
+    if (gain->x->dtype != leaf->dtype || leaf->has_gradient || tape__leaf_is_claimed_by(leaf, t))
+        add_gradient(t, gain, gradient->data);
+    else
+        tape__copy_dense(t, gain->layout, leaf->dtype, gain->data, gradient->data);
     leaf->has_gradient = true;
     tape__leaf_unlock(leaf);
 }

@@ -1,6 +1,7 @@
 /* Values that end before the tape does: after a last use, or consumed by a sweep. Knows who may still look at a block,
  * not what is in it. */
 #include "kernels/any/ewise_driver.h"
+#include "recall.h"
 #include "sweep.h"
 
 enum { FAR = 4096 }; /* records that are searched for others who need a value; beyond it is simply kept */
@@ -74,6 +75,7 @@ static void end(tape *t, tape_tensor x)
     if (slot >= t->count || tape__at(t, slot)->generation != x.generation)
         return; /* ended already */
     tape__node *node = tape__at(t, slot);
+    tape__expect_nothing(t);
     node->generation |= TAPE__ENDED;
     if (node->flags & TAPE__LEAF_ALIAS)
         return;

@@ -236,9 +236,8 @@ void tape__leaf_unclaim(tape__leaf *leaf)
 }
 
 /* Whoever waits here used the leaf after the other had claimed it, so that two tapes never wait for each other. */
-void tape__leaf_lock_gradient(const tape *t, tape__leaf *leaf)
+void tape__leaf_wait_for(const tape *t, tape__leaf *leaf)
 {
-    tape__leaf_lock(leaf);
     for (const tape *owner; TAPE__UNLIKELY((owner = atomic_load(&leaf->claimed)) != NULL && owner != t);) {
         tape__leaf_unlock(leaf);
         sched_yield();

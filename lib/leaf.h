@@ -107,8 +107,15 @@ static inline bool tape__leaf_gradient_buffer(tape__leaf *leaf)
 void *tape__leaf_claim(tape *t, tape__leaf *leaf);
 void tape__leaf_unclaim(tape__leaf *leaf);
 
-/* The lock, once no other tape's sweep writes into the gradient's buffer. */
-void tape__leaf_lock_gradient(const tape *t, tape__leaf *leaf);
+/* The lock, which the caller has, once no other tape's sweep writes into the gradient's buffer. */
+void tape__leaf_wait_for(const tape *t, tape__leaf *leaf);
+TAPE__INLINE void tape__leaf_lock_gradient(const tape *t, tape__leaf *leaf)
+{
+    tape__leaf_lock(leaf);
+    const struct tape *owner = atomic_load(&leaf->claimed);
+    if (TAPE__UNLIKELY(owner != NULL && owner != t))
+        tape__leaf_wait_for(t, leaf);
+}
 
 /* Whether the tape has claimed the buffer: what lies there is an adjoint that it has yet to commit. */
 static inline bool tape__leaf_is_claimed_by(const tape__leaf *leaf, const tape *t)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "op_index.h"
+#include "recall.h"
 #include "tape.h"
 
 /* ---- marks ------------------------------------------------------------------------------------------------------- */
@@ -88,6 +89,7 @@ tape_status tape_rewind(tape_position position)
     tape__empty_free_lists(t);
     t->arena.free_bytes = mark->free_bytes;
     tape__new_generation(t);
+    tape__recall_begin(t);
     return TAPE_OK;
 }
 

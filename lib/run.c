@@ -6,6 +6,7 @@
 #include "ops/ops.h"
 #include "ops/short.h"
 #include "profile.h"
+#include "recall.h"
 #include "trace.h"
 
 #define FEW_INPUTS 8
@@ -277,6 +278,9 @@ tape_tensor tape__run(int op, const tape_tensor *inputs, int n_in, const void *a
     tape *t = tape__tls;
     if (TAPE__UNLIKELY(!t || t->detour || n_in > FEW_INPUTS))
         return run_with_care(op, inputs, n_in, attr, attr_size);
+    tape_tensor y;
+    if (tape__recall(t, op, inputs, n_in, attr, attr_size, &y))
+        return y;
     const tape__op *row = &tape__ops[op];
     if (!t->composite_depth)
         t->op_name = row->name;
@@ -291,7 +295,7 @@ tape_tensor tape__run(int op, const tape_tensor *inputs, int n_in, const void *a
         tape__let_go(t, inputs, n_in);
     if (TAPE__UNLIKELY(!ok || t->paused))
         tape__arena_put(&t->arena, extra, extra->bytes);
-    return ok ? (tape_tensor){t->generation, call.out_slot[0], 0} : TAPE_NULL;
+    return tape__recall_made(t, ok ? (tape_tensor){t->generation, call.out_slot[0], 0} : TAPE_NULL);
 }
 
 tape_tensor tape__run_custom(tape *t, const tape__op *row, const void *custom, const tape_tensor *inputs, int n_in,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "profile.h"
+#include "recall.h"
 #include "watch.h"
 
 bool tape__sweep_targets(const tape__sweep *s, uint32_t slot)
@@ -243,6 +244,7 @@ static bool run_consuming(tape__sweep *s, uint32_t top, tape__visit *aided)
 bool tape__sweep_run(tape__sweep *s, uint32_t top)
 {
     bool ok = true;
+    tape__expect_nothing(s->t);
     uint64_t timed = tape__profile_enter_sweep(s->t);
     bool careful = timed || s->t->consumed_from < s->t->consumed_to;
     tape__visit *aided = tape__traces(s->t) ? visit_watched : careful ? visit_with_care : NULL;

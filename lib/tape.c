@@ -9,6 +9,7 @@
 #include "memo.h"
 #include "op_index.h"
 #include "profile.h"
+#include "recall.h"
 #include "trace.h"
 
 #define GENERATION_BLOCK 4096
@@ -136,6 +137,7 @@ static void set_error(tape *t, tape_status status, const char *prefix, const cha
     if (prefix)
         tape__append(t->message, sizeof t->message, &used, "%s: ", prefix);
     vsnprintf(t->message + used, sizeof t->message - used, format, arguments);
+    tape__expect_nothing(t);
     t->status = status;
     t->detour |= TAPE__DETOUR_ERROR;
     if (t->config.log)
@@ -308,6 +310,7 @@ void tape__truncate(tape *t, uint32_t count)
     }
     if (t->count != count)
         tape__new_generation(t);
+    tape__expect_nothing(t);
     t->count = count;
     tape__forget_consumed(t, count);
 }
@@ -389,5 +392,6 @@ tape_status tape_reset(void)
     clear_error(t);
     if (t->layouts.count > MOST_LAYOUTS)
         renew_layouts(t);
+    tape__recall_begin(t);
     return TAPE_OK;
 }

@@ -278,8 +278,9 @@ struct tape {
     uint64_t next_mark;
     struct tape__adjoint *free_adjoints;
     struct tape__memos *memos; /* memo.h; NULL before the first */
-    int64_t repeated_sweeps;
-    struct tape__memo *noting; /* what the running sweep is remembered in; mostly NULL */
+    int64_t repeated_sweeps, repeated_ops;
+    struct tape__list *noting;   /* where it is noted what the running sweep, or op, does; mostly NULL */
+    struct tape__memo *expected; /* the tape that this one is thought to become (recall.h); mostly NULL */
     tape__release *releases;
     size_t bytes_peak;
     uint32_t consumed_from, consumed_to; /* records whose saved values a sweep has let go */

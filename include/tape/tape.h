@@ -137,6 +137,7 @@ typedef struct tape_statistics {
     int64_t records;         /* on the tape now, constants and the stand-ins of leaves included */
     int64_t allocator_calls; /* since the tape was made, frees included */
     int64_t repeated_sweeps; /* since then, those that did again what an earlier tape_backward() did; see there */
+    int64_t repeated_ops;    /* ... and ops that did again what they did on an earlier tape */
 } tape_statistics;
 /* Costs nothing until called; all zero when there is no tape and memory is short. */
 TAPE_API tape_statistics tape_stats(void);
@@ -270,7 +271,9 @@ TAPE_API tape_status tape_mark_drop(tape_position mark);
  * A step that a loop records again and again goes back faster from the third time on: tape_backward() keeps what it did
  * to memory, for the four steps that it met last, and does that again where the tape is the same record by record; the
  * gradients have the same bits. That takes some 200 bytes a record; it is done for up to 65536 records and 64 MiB of
- * tensors, and not under a memory budget, with hooks or where a record has no fused derivative. tape_stats() counts it.
+ * tensors, and not under a memory budget, with hooks or where a record has no fused derivative. From the sixth time on
+ * tape_linear(), tape_linear_activated() and tape_cross_entropy() make their records from what is kept of them, too, as
+ * long as all that was recorded before is the same; each still runs when it is called. tape_stats() counts both.
  */
 TAPE_API tape_status tape_backward(tape_tensor y);
 TAPE_API tape_status tape_backward_with(tape_tensor y, tape_tensor cotangent);

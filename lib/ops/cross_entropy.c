@@ -6,6 +6,7 @@
 #include "kernels/kernels.h"
 #include "kernels/softmax.h"
 #include "loss.h"
+#include "recall.h"
 #include "reduce.h"
 #include "softmax.h"
 
@@ -18,6 +19,7 @@ struct batch {
     int64_t rows;
     const void *x, *target, *weight; /* dense; weight may be NULL */
     int dtype, target_dtype;
+    /* by the values that lie there: */
     double total_weight; /* of all classes, where labels are smoothed; else 0 */
     double divisor;      /* of every row: the sum of the targets' weights for a mean, else 1 */
 };
@@ -107,10 +109,13 @@ static bool check_shapes(tape *t, const tape__node *x, const tape__node *target,
     return true;
 }
 
-/* Checks every target before anything is written. */
-static bool check_classes(tape *t, struct batch *b)
+/* Reads every target, and checks it, before anything is written. */
+static bool read_classes(tape *t, struct batch *b)
 {
     double weights = 0;
+    b->total_weight = 0;
+    for (int64_t class = 0; b->attr.smoothing != 0 && class < b->cut.n; class ++)
+        b->total_weight += weight_of(b, class);
     for (int64_t row = 0; row < b->rows; row++) {
         int64_t class = class_of(b, row);
         if (is_ignored(b, class))
@@ -124,8 +129,8 @@ static bool check_classes(tape *t, struct batch *b)
     return true;
 }
 
-/* in: x, target and perhaps weight. */
-static bool read_batch(tape *t, tape__node *const *in, int n_in, const void *attr, struct batch *b)
+/* in: x, target and perhaps weight. All but what their values say. */
+static bool find_batch(tape *t, tape__node *const *in, int n_in, const void *attr, struct batch *b)
 {
     const tape__node *x = in[0], *target = in[1], *weight = n_in > 2 ? in[2] : NULL;
     memcpy(&b->attr, attr, sizeof b->attr);
@@ -138,12 +143,21 @@ static bool read_batch(tape *t, tape__node *const *in, int n_in, const void *att
     b->x = tape__dense_data(t, x);
     b->target = tape__dense_data(t, target);
     b->weight = weight ? tape__dense_data(t, weight) : NULL;
-    if (!b->x || !b->target || (weight && !b->weight))
-        return false;
-    b->total_weight = 0;
-    for (int64_t class = 0; b->attr.smoothing != 0 && class < b->cut.n; class ++)
-        b->total_weight += weight_of(b, class);
-    return check_classes(t, b);
+    return b->x && b->target && (!weight || b->weight);
+}
+
+static bool read_batch(tape *t, tape__node *const *in, int n_in, const void *attr, struct batch *b)
+{
+    return find_batch(t, in, n_in, attr, b) && read_classes(t, b);
+}
+
+/* Whether they are read where they lie. */
+static bool are_dense(tape__node *const *in, int n)
+{
+    bool dense = true;
+    for (int i = 0; i < n; i++)
+        dense = dense && tape__is_dense(in[i]->layout);
+    return dense;
 }
 
 /* The position in x of a row's class 0; its other classes follow at a distance of inner. */
@@ -173,44 +187,77 @@ static double row_loss(const struct batch *b, const void *logp, int64_t row)
     return loss + even_share(b) * even;
 }
 
-/* The output of a loss over classes, from log probabilities laid out like x. */
-static bool write_losses(tape__call *call, const struct batch *b, const tape__layout *x, const void *logp)
+/* The output of a loss over classes. */
+static tape__node *loss_output(tape__call *call, const struct batch *b)
 {
     int64_t size[TAPE_MAX_RANK];
+    const bool each = b->attr.reduction == TAPE_REDUCE_NONE;
+    return tape__output(call, (tape_dtype)b->dtype, each ? row_shape(call->in[0]->layout, size) : 0, size);
+}
+
+/* To y, from log probabilities laid out like x. */
+static void write_losses(const struct batch *b, const void *logp, void *y)
+{
     bool each = b->attr.reduction == TAPE_REDUCE_NONE;
-    tape__node *y = tape__output(call, (tape_dtype)b->dtype, each ? row_shape(x, size) : 0, size);
-    if (!y)
-        return false;
     double sum = 0;
     for (int64_t row = 0; row < b->rows; row++) {
         double loss = row_loss(b, logp, row);
         sum += loss;
         if (each)
-            store(b->dtype, y->data, row, loss);
+            store(b->dtype, y, row, loss);
     }
     if (!each)
-        store(b->dtype, y->data, 0, sum / b->divisor);
+        store(b->dtype, y, 0, sum / b->divisor);
+}
+
+static bool write_cross_entropy(tape *t, const struct batch *b, void *y)
+{
+    void *logp = tape__scratch(t, (size_t)b->cut.outer * (size_t)(b->cut.n * b->cut.inner) *
+                                      tape_dtype_size((tape_dtype)b->dtype));
+    if (!logp)
+        return false;
+    t->kernels->softmax->log_softmax[b->dtype](tape__threads_of(t), kernel_shape(b), b->x, logp);
+    write_losses(b, logp, y);
     return true;
+}
+
+/* The same for inputs that lie as they are read. */
+typedef struct written_loss {
+    struct batch b;
+    void *y;
+} written_loss;
+
+static bool run_loss(tape *t, const void *arguments)
+{
+    written_loss l = *(const written_loss *)arguments;
+    return read_classes(t, &l.b) && write_cross_entropy(t, &l.b, l.y);
 }
 
 bool tape__cross_entropy_forward(tape__call *call)
 {
+    tape *t = call->t;
     struct batch b;
-    if (!read_batch(call->t, call->in, call->n_in, call->attr, &b))
+    if (!read_batch(t, call->in, call->n_in, call->attr, &b))
         return false;
-    size_t bytes = (size_t)call->in[0]->layout->numel * tape_dtype_size((tape_dtype)b.dtype);
-    void *logp = tape__scratch(call->t, bytes);
-    if (!logp)
+    tape__node *y = loss_output(call, &b);
+    if (!y || !write_cross_entropy(t, &b, y->data))
         return false;
-    call->t->kernels->softmax->log_softmax[b.dtype](tape__threads_of(call->t), kernel_shape(&b), b.x, logp);
-    return write_losses(call, &b, call->in[0]->layout, logp);
+    if (TAPE__UNLIKELY(t->noting != NULL) && are_dense(call->in, call->n_in)) {
+        tape__note(t, run_loss, &(written_loss){b, y->data}, sizeof(written_loss));
+        tape__recall_is_whole(t);
+    }
+    return true;
 }
 
 bool tape__nll_forward(tape__call *call)
 {
     struct batch b;
-    return read_batch(call->t, call->in, call->n_in, call->attr, &b) &&
-           write_losses(call, &b, call->in[0]->layout, b.x);
+    if (!read_batch(call->t, call->in, call->n_in, call->attr, &b))
+        return false;
+    const tape__node *y = loss_output(call, &b);
+    if (y)
+        write_losses(&b, b.x, y->data);
+    return y;
 }
 
 /* ---- derivatives ------------------------------------------------------------------------------------------------- */
@@ -285,34 +332,31 @@ TAPE__NOINLINE bool tape__cross_entropy_backward_forward(tape__call *call)
 
 /* The derivative for inputs that lie as they are read. */
 typedef struct backward {
-    tape__node *in[3];
-    int n_in;
-    const void *attr, *g;
+    struct batch b;
+    const void *g;
     void *gx;
 } backward;
 
 static bool run_backward(tape *t, const void *arguments)
 {
-    const backward *w = arguments;
-    struct batch b;
-    if (!read_batch(t, w->in, w->n_in, w->attr, &b))
+    backward w = *(const backward *)arguments;
+    if (!read_classes(t, &w.b))
         return false;
-    write_backward(t, &b, w->g, w->gx);
+    write_backward(t, &w.b, w.g, w.gx);
     return true;
 }
 
 bool tape__cross_entropy_fused(tape__fused *f)
 {
-    backward w = {.n_in = f->n_in, .attr = f->attr, .g = f->g};
-    bool dense = tape__is_dense(f->g_layout);
-    for (int i = 0; i < f->n_in; i++) {
-        w.in[i] = tape__at(f->t, f->in[i]);
-        dense = dense && tape__is_dense(w.in[i]->layout);
-    }
-    if (f->needs != 1 || w.in[0]->flags & TAPE__HAS_ADJOINT || !dense)
+    backward w = {.g = f->g};
+    tape__node *in[3];
+    for (int i = 0; i < f->n_in; i++)
+        in[i] = tape__at(f->t, f->in[i]);
+    if (f->needs != 1 || in[0]->flags & TAPE__HAS_ADJOINT || !tape__is_dense(f->g_layout) || !are_dense(in, f->n_in) ||
+        !find_batch(f->t, in, f->n_in, f->attr, &w.b))
         return false;
     bool accumulate;
-    w.gx = tape__adjoint_target(f->t, w.in[0], &accumulate);
+    w.gx = tape__adjoint_target(f->t, in[0], &accumulate);
     return w.gx && TAPE__DO(f->t, run_backward, &w);
 }
 
@@ -368,12 +412,19 @@ static bool check_options(tape *t, const tape_cross_entropy_options *o)
     return true;
 }
 
-static tape_tensor on_classes(int op, tape_tensor x, tape_tensor target, const tape_cross_entropy_options *o)
+/* A call on classes, as an op takes it. */
+typedef struct on_classes {
+    tape__class_attr attr;
+    tape_tensor x[3];
+    int n;
+} on_classes;
+
+static on_classes arguments_of(tape_tensor x, tape_tensor target, const tape_cross_entropy_options *o)
 {
-    tape__class_attr attr = {(int32_t)o->reduction, 0, o->has_ignore_index ? o->ignore_index : PYTORCH_IGNORE_INDEX,
-                             o->label_smoothing};
-    tape_tensor inputs[3] = {x, target, o->weight ? *o->weight : TAPE_NONE};
-    return tape__run(op, inputs, o->weight ? 3 : 2, &attr, sizeof attr);
+    return (on_classes){
+        {(int32_t)o->reduction, 0, o->has_ignore_index ? o->ignore_index : PYTORCH_IGNORE_INDEX, o->label_smoothing},
+        {x, target, o->weight ? *o->weight : TAPE_NONE},
+        o->weight ? 3 : 2};
 }
 
 /* -sum_c weight[c] target[c] log p[c]; a class of probability 0 counts for nothing even where log p is -inf. */
@@ -400,17 +451,23 @@ static tape_tensor on_probabilities(tape *t, tape_tensor x, tape_tensor target, 
 
 tape_tensor tape_cross_entropy(tape_tensor x, tape_tensor target, const tape_cross_entropy_options *options)
 {
-    tape *t = tape__begin("cross_entropy");
-    tape_cross_entropy_options o = options ? *options : (tape_cross_entropy_options){0};
-    if (!t || !check_options(t, &o))
+    static const tape_cross_entropy_options nothing;
+    const tape_cross_entropy_options *o = options ? options : &nothing;
+    const on_classes c = arguments_of(x, target, o);
+    tape *t = tape__tls;
+    tape_tensor y;
+    if (tape__recall(t, TAPE__OP_cross_entropy, c.x, c.n, &c.attr, sizeof c.attr, &y))
+        return y;
+    t = tape__begin("cross_entropy");
+    if (!t || !check_options(t, o))
         return TAPE_NULL;
     uint32_t slot;
     const tape__node *node = tape__find_or_meet(t, target, &slot);
     tape_dtype dtype = node ? (tape_dtype)node->dtype : tape_dtype_of(target);
     if (dtype != TAPE_F32 && dtype != TAPE_F64)
-        return on_classes(TAPE__OP_cross_entropy, x, target, &o);
+        return tape__run(TAPE__OP_cross_entropy, c.x, c.n, &c.attr, sizeof c.attr);
     const char *before = tape__enter(t, "cross_entropy");
-    return tape__leave(t, before, TAPE__OP_cross_entropy, on_probabilities(t, x, target, &o));
+    return tape__leave(t, before, TAPE__OP_cross_entropy, on_probabilities(t, x, target, o));
 }
 
 tape_tensor tape_nll(tape_tensor x, tape_tensor target, const tape_nll_options *options)
@@ -420,5 +477,6 @@ tape_tensor tape_nll(tape_tensor x, tape_tensor target, const tape_nll_options *
     tape_cross_entropy_options o = {given.reduction, given.has_ignore_index, given.ignore_index, 0, given.weight};
     if (!t || !check_options(t, &o))
         return TAPE_NULL;
-    return on_classes(TAPE__OP_nll, x, target, &o);
+    const on_classes c = arguments_of(x, target, &o);
+    return tape__run(TAPE__OP_nll, c.x, c.n, &c.attr, sizeof c.attr);
 }

@@ -187,7 +187,7 @@ static tape_tensor multiply_small(tape_tensor a, tape_tensor b)
     y->layout = layout;
     y->u.extra = NULL;
     const tape_tensor made = tape__short_record(t, TAPE__OP_matmul, y, slot, TAPE__OWNS_BLOCK, x, p, w, q);
-    tape__gemm_run_one_block(t->kernels->gemm, y->dtype, &one);
+    tape__gemm_one_block(t->kernels->gemm, y->dtype, &one)(&one);
     return made;
 }
 

@@ -5,6 +5,7 @@
 #include "kernels/any/ewise_driver.h"
 #include "kernels/kernels.h"
 #include "product.h"
+#include "recall.h"
 
 /* ---- activations ------------------------------------------------------------------------------------------------- */
 
@@ -74,45 +75,67 @@ static tape__node *output(tape__call *call)
     return tape__output(call, (tape_dtype)call->in[0]->dtype, x->rank, size);
 }
 
-/* The product and the bias, to y, and then what `last` says. */
-static bool multiply(tape__call *call, const tape__node *y, tape__epilogue *last)
+/* What a layer does to memory: the product and the bias to `inner`, and from there an activation to `y`. */
+typedef struct layer_value {
+    int64_t mnk[3];
+    tape__gemm_operand x, w;
+    const void *bias;
+    int64_t bias_stride;
+    void *inner, *y;
+    int ewise, dtype; /* ewise < 0: without one */
+} layer_value;
+
+static bool run_layer(tape *t, const void *arguments)
+{
+    const layer_value *l = arguments;
+    struct activation a = {t->kernels, l->ewise, l->dtype, l->inner, l->y};
+    tape__epilogue last = {.bias = l->bias, .stride = l->bias_stride};
+    if (l->ewise >= 0) {
+        last.finish = activate;
+        last.user = &a;
+    }
+    return tape__multiply_rows(t, (tape_dtype)l->dtype, l->mnk, &l->x, &l->w, l->inner, &last);
+}
+
+static bool multiply(tape__call *call, int ewise, const tape__node *inner, const tape__node *y)
 {
     const tape__node *x = call->in[0], *w = call->in[1], *bias = call->n_in > 2 ? call->in[2] : NULL;
     const int64_t out = w->layout->size[0], in = w->layout->size[1];
     if (y->layout->numel == 0)
         return true;
-    bool rows = x->layout->rank == 2; /* any strides will do; other ranks are flattened to rows */
+    const bool rows = x->layout->rank == 2; /* any strides will do; other ranks are flattened to rows */
     const void *data = rows ? x->data : tape__dense_data(call->t, x);
     if (!data)
         return false;
-    const tape__gemm_operand rows_x = {data, rows ? x->layout->stride[0] : in, rows ? x->layout->stride[1] : 1, {0, 0}};
-    const tape__gemm_operand turned_w = {w->data, w->layout->stride[1], w->layout->stride[0], {0, 0}};
-    last->bias = bias ? bias->data : NULL;
-    last->stride = bias ? bias->layout->stride[0] : 0;
-    return tape__multiply_rows(call->t, (tape_dtype)x->dtype, (const int64_t[]){y->layout->numel / out, out, in},
-                               &rows_x, &turned_w, y->data, last);
+    const layer_value l = {
+        {y->layout->numel / out, out, in},
+        {data, rows ? x->layout->stride[0] : in, rows ? x->layout->stride[1] : 1, {0, 0}},
+        {w->data, w->layout->stride[1], w->layout->stride[0], {0, 0}},
+        bias ? bias->data : NULL,
+        bias ? bias->layout->stride[0] : 0,
+        inner->data,
+        y->data,
+        ewise,
+        x->dtype,
+    };
+    if (data == x->data)
+        tape__recall_is_whole(call->t);
+    return TAPE__DO(call->t, run_layer, &l);
 }
 
 bool tape__linear_forward(tape__call *call)
 {
-    tape__epilogue nothing = {0};
     const tape__node *y = check(call) ? output(call) : NULL;
-    return y && multiply(call, y, &nothing);
+    return y && multiply(call, -1, y, y);
 }
 
 /* Outputs: y, and what went into the activation if the derivative reads it. */
 bool tape__linear_activated_forward(tape__call *call)
 {
-    struct activation a = {.kernels = call->t->kernels, .ewise = ewise_of(call->attr)};
+    const int ewise = ewise_of(call->attr);
     const tape__node *y = check(call) ? output(call) : NULL;
-    const tape__node *inner = y && keeps_inner(a.ewise) ? output(call) : y;
-    if (!inner)
-        return false;
-    a.dtype = y->dtype;
-    a.y = y->data;
-    a.inner = inner->data;
-    tape__epilogue last = {.finish = activate, .user = &a};
-    return multiply(call, inner, &last);
+    const tape__node *inner = y && keeps_inner(ewise) ? output(call) : y;
+    return inner && multiply(call, ewise, inner, y);
 }
 
 /* ---- derivatives by handles -------------------------------------------------------------------------------------- */
@@ -323,11 +346,32 @@ TAPE__INLINE tape_tensor finish_record(tape *t, record *r, tape__node *const *no
     return (tape_tensor){t->generation, at, 0};
 }
 
+/* What such a layer does to memory. */
+typedef struct at_once {
+    tape__gemm_block_fn *run;
+    tape__gemm_block one;
+    int64_t numel;
+    int ewise, dtype; /* ewise < 0: without an activation */
+} at_once;
+
+TAPE__INLINE void activate_at_once(const tape *t, int ewise, int dtype, int64_t n, void *y)
+{
+    tape__ewise_flat_value(t->kernels, NULL, ewise, dtype, n, 0, y, (const void *const[]){y}, NULL);
+}
+
+static bool run_at_once(tape *t, const void *arguments)
+{
+    const at_once *l = arguments;
+    l->run(&l->one);
+    if (l->ewise >= 0)
+        activate_at_once(t, l->ewise, l->dtype, l->numel, l->one.c);
+    return true;
+}
+
 /* Matrices whose product is one block of a kernel, where nothing asks for a detour, and perhaps an activation that does
  * not keep what went into it; null where that is not so. */
-TAPE__INLINE tape_tensor multiply_at_once(const tape_tensor *inputs, int n, int ewise)
+TAPE__INLINE tape_tensor multiply_at_once(tape *t, const tape_tensor *inputs, int n, int ewise)
 {
-    tape *t = tape__tls;
     tape__node *node[3];
     uint32_t slot[3];
     if (TAPE__UNLIKELY(!t || t->detour || t->paused || !find_operands(t, inputs, n, node, slot)))
@@ -346,10 +390,13 @@ TAPE__INLINE tape_tensor multiply_at_once(const tape_tensor *inputs, int n, int 
     if (!r)
         return TAPE_NULL;
     one.c = data;
-    tape__gemm_run_one_block(t->kernels->gemm, dtype, &one);
+    tape__gemm_block_fn *const run = tape__gemm_one_block(t->kernels->gemm, dtype, &one);
+    run(&one);
     if (ewise >= 0)
-        tape__ewise_flat_value(t->kernels, NULL, ewise, (int)dtype, layout->numel, 0, data, (const void *const[]){data},
-                               NULL);
+        activate_at_once(t, ewise, (int)dtype, layout->numel, data);
+    if (TAPE__UNLIKELY(t->noting != NULL))
+        tape__note(t, run_at_once, &(at_once){run, one, layout->numel, ewise, (int)dtype}, sizeof(at_once));
+    tape__recall_is_whole(t);
     return finish_record(t, r, node, slot, n, ewise, layout, data);
 }
 
@@ -359,24 +406,33 @@ tape_tensor tape_linear(tape_tensor x, tape_tensor weight, tape_tensor bias)
 {
     const tape_tensor inputs[3] = {x, weight, bias};
     const int n = tape_is_none(bias) ? 2 : 3;
-    const tape_tensor y = multiply_at_once(inputs, n, -1);
-    return TAPE__LIKELY(!tape_is_null(y)) ? y : tape__run(TAPE__OP_linear, inputs, n, NULL, 0);
+    tape *t = tape__tls;
+    tape_tensor y;
+    if (tape__recall(t, TAPE__OP_linear, inputs, n, NULL, 0, &y))
+        return y;
+    y = multiply_at_once(t, inputs, n, -1);
+    return TAPE__LIKELY(!tape_is_null(y)) ? tape__recall_made(t, y) : tape__run(TAPE__OP_linear, inputs, n, NULL, 0);
 }
 
 tape_tensor tape_linear_activated(tape_tensor x, tape_tensor weight, tape_tensor bias, tape_activation activation)
 {
     if (activation == TAPE_ACTIVATION_NONE)
         return tape_linear(x, weight, bias);
-    tape *t = tape__begin("linear_activated");
-    if (!t)
+    const tape_tensor inputs[3] = {x, weight, bias};
+    const bool known = (unsigned)activation < ACTIVATIONS;
+    const int64_t attr = known ? rows_of_activations[activation] : -1;
+    const int n = tape_is_none(bias) ? 2 : 3;
+    tape *t = tape__tls;
+    tape_tensor y;
+    if (tape__recall(t, TAPE__OP_linear_activated, inputs, n, &attr, sizeof attr, &y))
+        return y;
+    if (!(t = tape__begin("linear_activated")))
         return TAPE_NULL;
-    if ((unsigned)activation >= ACTIVATIONS) {
+    if (!known) {
         tape__error(t, TAPE_ERROR_ARGUMENT, "%d is no activation", (int)activation);
         return TAPE_NULL;
     }
-    const tape_tensor inputs[3] = {x, weight, bias};
-    const int64_t attr = rows_of_activations[activation];
-    const int n = tape_is_none(bias) ? 2 : 3;
-    const tape_tensor y = keeps_inner((int)attr) ? TAPE_NULL : multiply_at_once(inputs, n, (int)attr);
-    return !tape_is_null(y) ? y : tape__run(TAPE__OP_linear_activated, inputs, n, &attr, sizeof attr);
+    y = keeps_inner((int)attr) ? TAPE_NULL : multiply_at_once(t, inputs, n, (int)attr);
+    return !tape_is_null(y) ? tape__recall_made(t, y)
+                            : tape__run(TAPE__OP_linear_activated, inputs, n, &attr, sizeof attr);
 }

@@ -20,7 +20,7 @@ static bool run_gemm(tape *t, const tape__gemm *g)
 
 /* One block, as the kernel takes it. */
 typedef struct block {
-    void (*run)(const tape__gemm_block *one);
+    tape__gemm_block_fn *run;
     tape__gemm_block one;
 } block;
 
@@ -32,18 +32,16 @@ static bool run_block(tape *t, const void *arguments)
     return true;
 }
 
-/* The product where one block of a kernel is enough and nothing follows it; else false. */
-TAPE__INLINE bool multiply_at_once(tape *t, unsigned dtype, const int64_t mnk[3], const tape__gemm_operand *a,
-                                   const tape__gemm_operand *b, void *c, const tape__epilogue *e)
+/* The block of a product where one of a kernel is enough; else false. What is to be done then comes after it. */
+TAPE__INLINE bool find_block(const tape *t, unsigned dtype, const int64_t mnk[3], const tape__gemm_operand *a,
+                             const tape__gemm_operand *b, void *c, const tape__epilogue *e, block *whole)
 {
-    tape__gemm_block one = tape__block_of(dtype, mnk, a, b, e->accumulate ? c : e->bias);
-    one.c = c;
-    one.add_row = e->accumulate ? one.c_row : 0;
-    if ((e->bias && e->stride != 1) || !tape__gemm_is_one_block(dtype, &one))
+    whole->one = tape__block_of(dtype, mnk, a, b, e->accumulate ? c : e->bias);
+    whole->one.c = c;
+    whole->one.add_row = e->accumulate ? whole->one.c_row : 0;
+    if ((e->bias && e->stride != 1) || !tape__gemm_is_one_block(dtype, &whole->one))
         return false;
-    tape__gemm_run_one_block(t->kernels->gemm, dtype, &one);
-    if (TAPE__UNLIKELY(t->noting != NULL))
-        tape__note(t, run_block, &(block){t->kernels->gemm->type[dtype].block, one}, sizeof(block));
+    whole->run = tape__gemm_one_block(t->kernels->gemm, dtype, &whole->one);
     return true;
 }
 
@@ -65,8 +63,10 @@ static bool multiply_any(tape *t, unsigned dtype, const int64_t mnk[3], const ta
 bool tape__multiply_rows(tape *t, tape_dtype dtype, const int64_t mnk[3], const tape__gemm_operand *a,
                          const tape__gemm_operand *b, void *c, const tape__epilogue *epilogue)
 {
-    if (!multiply_at_once(t, dtype, mnk, a, b, c, epilogue))
+    block whole;
+    if (!find_block(t, dtype, mnk, a, b, c, epilogue, &whole))
         return multiply_any(t, dtype, mnk, a, b, c, epilogue);
+    whole.run(&whole.one);
     if (epilogue->finish)
         epilogue->finish(epilogue->user, c, mnk[0] * mnk[1]);
     return true;
@@ -100,8 +100,11 @@ bool tape__add_product(tape *t, tape__node *x, const int64_t mnk[3], const tape_
 {
     tape__epilogue epilogue = {0};
     void *c = tape__adjoint_target(t, x, &epilogue.accumulate);
-    if (!c || multiply_at_once(t, x->dtype, mnk, a, b, c, &epilogue))
-        return c;
+    block whole;
+    if (!c)
+        return false;
+    if (find_block(t, x->dtype, mnk, a, b, c, &epilogue, &whole))
+        return TAPE__DO(t, run_block, &whole);
     return TAPE__DO(t, run_product, (&(product){{mnk[0], mnk[1], mnk[2]}, *a, *b, c, epilogue, x->dtype}));
 }
 

@@ -21,7 +21,7 @@ TAPE__INLINE tape__gemm_block tape__block_of(unsigned dtype, const int64_t mnk[3
                                              const tape__gemm_operand *b, const void *add)
 {
     const int64_t size = (int64_t)tape__item_size(dtype);
-    tape__gemm_block one; /* zeroing what tape__gemm_run_one_block() sets would cost as much as a small product */
+    tape__gemm_block one; /* zeroing what tape__gemm_one_block() sets would cost as much as a small product */
     one.m = mnk[0], one.n = mnk[1], one.k = mnk[2];
     one.a = a->data, one.a_row = a->row * size, one.a_k = a->col * size;
     one.b = b->data, one.b_k = b->row * size, one.b_col = b->col * size;

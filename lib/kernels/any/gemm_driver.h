@@ -65,14 +65,17 @@ TAPE__INLINE bool tape__gemm_is_one_block(unsigned dtype, const tape__gemm_block
            g->n <= small && g->m * g->n * g->k <= TAPE__GEMM_SMALL_WORK;
 }
 
-TAPE__INLINE void tape__gemm_run_one_block(const tape__gemm_kernels *kernels, unsigned dtype, tape__gemm_block *g)
+/* Sets these; the function that then does the block. */
+typedef void tape__gemm_block_fn(const tape__gemm_block *g);
+TAPE__INLINE tape__gemm_block_fn *tape__gemm_one_block(const tape__gemm_kernels *kernels, unsigned dtype,
+                                                       tape__gemm_block *g)
 {
     const tape__gemm_type *type = &kernels->type[dtype];
     g->width = tape__gemm_width(type, g->m);
     g->a_packed = g->b_packed = false;
     g->a_steps = g->b_steps = NULL;
     g->b_apart = g->c_apart = 0;
-    type->block(g);
+    return type->block;
 }
 
 /* Bytes of 64-byte aligned memory that tape__gemm_run() wants for the same product and the same choice of threads
