@@ -1,17 +1,21 @@
 /* Knows the parallel loop and the pool of threads behind it; it does not know what a loop computes, nor does it
    allocate once the workers run. */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* sched_getcpu */
+#endif
 #include "parallel.h"
 
 #include <errno.h>
 #include <fenv.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <unistd.h>
 
 /* About 30 microseconds: longer than the gap between two loops of a training step, shorter than anybody notices. */
-enum { SPINS = 2000 };
+enum { SPINS = 2000, SPINS_TO_LOOK = 16 };
 
 /* The ticket of the current job: its number, whether workers may still join, and how many are inside. A worker joins by
    compare-and-exchange of the whole, so it can neither enter a closed job nor mistake a new one for the one it saw, and
@@ -37,6 +41,7 @@ static struct pool {
     atomic_int sleeping;
     atomic_int threads;
     atomic_long process;
+    atomic_int processor; /* of the last job's caller */
     unsigned workers, shares;
     int64_t n;
     tape_body *body;
@@ -56,6 +61,24 @@ static void relax(void)
 #endif
 }
 
+/* That the caller runs on; -1 where none is told. */
+static int processor(void)
+{
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* Where one processor is left for both, a worker that spins keeps it from the thread that it waits for. */
+static void give_way(void)
+{
+    const int here = processor();
+    if (here >= 0 && here == atomic_load_explicit(&pool.processor, memory_order_relaxed))
+        sched_yield();
+}
+
 static bool join(uint64_t *seen)
 {
     uint64_t t = atomic_load(&pool.ticket);
@@ -72,6 +95,8 @@ static bool await_job(uint64_t *seen)
     for (int i = 0; i < SPINS && !atomic_load(&pool.stopping); i++) {
         if (join(seen))
             return true;
+        if (i % SPINS_TO_LOOK == 0)
+            give_way();
         relax();
     }
     bool joined = false;
@@ -223,6 +248,7 @@ static void run_in_pool(void *user, int64_t n, tape_body *body, void *arg)
     pool.arg = arg;
     fegetenv(&pool.environment);
     share_out(n);
+    atomic_store_explicit(&pool.processor, processor(), memory_order_relaxed);
     open_job();
     drain(0);
     close_job();

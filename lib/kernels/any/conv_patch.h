@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "kernels/any/conv_driver.h"
+#include "kernels/any/whole.h"
 
 enum { TAPE__PATCH_MOST = 256 /* positions, and rows (channels by taps), of a block's matrix */ };
 
@@ -76,26 +77,6 @@ int64_t tape__window_columns(const tape__window_place *place, const tape__window
 /* out[row][i] = the element at x + at[i], x going on by `steps`. */
 void tape__window_pack(const char *x, const int64_t *steps, int64_t rows, const int64_t *at, int64_t width,
                        int64_t item, char *out);
-
-static inline int64_t tape__min(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static inline int64_t tape__max(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static inline int64_t tape__ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static inline int64_t tape__round_up(int64_t a, int64_t b)
-{
-    return tape__ceil_div(a, b) * b;
-}
 
 static inline int64_t tape__volume(const int64_t *size)
 {

@@ -2,6 +2,7 @@
    what a kernel computes. */
 #include "copy.h"
 #include "ewise_loop.h"
+#include "whole.h"
 
 enum {
     OPERANDS = TAPE__RUN_OPERANDS,
@@ -24,11 +25,6 @@ struct tiles {
 struct room {
     _Alignas(TAPE__UNIT_BYTES) char bytes[ROOM];
 };
-
-static int64_t at_most(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Rows [row, row + m), columns of which the first is the element `begin` of the loop in row 0. */
 static void run_tile(const struct tiles *t, tape__loop *loop, tape__buffer *buffers, char *room, int64_t begin,
@@ -68,8 +64,8 @@ static void run_task(void *arg, int64_t task)
         loop.past_cache = NULL;
     tape__loop_splat(&loop, buffers, t->columns);
     const int64_t column = task % t->across * t->columns, first = task / t->across % t->down * (LINES * t->rows);
-    const int64_t n = at_most(t->columns, loop.size[last] - column),
-                  end = at_most(loop.size[t->axis], first + LINES * t->rows);
+    const int64_t n = tape__min(t->columns, loop.size[last] - column),
+                  end = tape__min(loop.size[t->axis], first + LINES * t->rows);
     int64_t begin = column, rest = task / t->across / t->down;
     for (int d = last - 1; d >= 0; d--)
         if (d != t->axis) {
@@ -77,7 +73,7 @@ static void run_task(void *arg, int64_t task)
             rest /= loop.size[d];
         }
     for (int64_t row = first; row < end; row += t->rows)
-        run_tile(t, &loop, buffers, room.bytes, begin + row * t->dense[t->axis], at_most(t->rows, end - row), n);
+        run_tile(t, &loop, buffers, room.bytes, begin + row * t->dense[t->axis], tape__min(t->rows, end - row), n);
     if (loop.past_cache)
         loop.past_cache(loop.result, NULL, 0);
 }
@@ -111,8 +107,8 @@ bool tape__loop_by_tiles(const tape__loop *loop, const struct tape__parallel *p)
         return false;
     t.rows = LINE / item;
     t.columns = ROOM / LINE / (t.n > 2 ? 4 : t.n);
-    t.across = (loop->size[last] + t.columns - 1) / t.columns;
-    t.down = (loop->size[t.axis] + LINES * t.rows - 1) / (LINES * t.rows);
+    t.across = tape__ceil_div(loop->size[last], t.columns);
+    t.down = tape__ceil_div(loop->size[t.axis], LINES * t.rows);
     int64_t tasks = t.across * t.down;
     t.dense[last] = 1;
     for (int d = last - 1; d >= 0; d--) {

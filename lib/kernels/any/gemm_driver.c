@@ -6,6 +6,7 @@
 
 #include "base.h"
 #include "blas.h"
+#include "whole.h"
 
 /* Block sizes, for 32 KiB of L1 and 512 KiB of L2: a sliver of B (K_BLOCK x 16 of f32) stays in L1, a block of A
    (ROW_BLOCK x K_BLOCK) in L2. K_BLOCK and K_ROUND decide bits, so they are the same for every dtype and processor; the
@@ -24,6 +25,8 @@ enum {
     TASKS = 16,                  /* wanted where a product or a batch is spread over threads */
     ROW_BLOCKS = 8,              /* packed at once, for all columns */
     PARALLEL_WORK = 1000000,     /* m n k from which threads pay */
+    STRIP = 32,                  /* columns that a thread multiplies by itself, at least, and */
+    STRIP_BYTES = 256 * 1024,    /* of A, of which it reads all */
     SPLIT_WORK = 4000000,        /* m n k from which the entries of a batch are spread one by one */
     SMALL = TAPE__GEMM_SMALL,
     SMALL_WORK = TAPE__GEMM_SMALL_WORK,
@@ -42,28 +45,9 @@ struct plan {
     bool by_blas;           /* in tiles that are the same for any number of threads, by one of its threads each */
     bool threads;           /* the product itself is spread */
     int64_t batch_tasks;    /* or its batch is, over so many tasks */
+    int64_t strip;          /* or its columns are, so many a task, of which there are batch_tasks; or 0 */
     int64_t a_bytes, bytes; /* workspace of a task: of packed A, which comes first, and in all */
 };
-
-static int64_t min(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t round_up(int64_t a, int64_t b)
-{
-    return ceil_div(a, b) * b;
-}
 
 static void transpose_operand(tape__gemm_operand *x)
 {
@@ -134,20 +118,20 @@ static void orient(struct plan *p)
 static int64_t work(const tape__gemm *g)
 {
     const int64_t limit = INT64_C(1) << 20;
-    return min(g->m, limit) * min(g->n, limit) * min(g->k, limit);
+    return tape__min(g->m, limit) * tape__min(g->n, limit) * tape__min(g->k, limit);
 }
 
 /* How rows and columns are dealt to threads: at least 64 columns a task, if they suffice for enough tasks. */
 static void choose_tasks(struct plan *p)
 {
-    const int64_t rows = p->type->rows, column_tasks = min(ceil_div(p->g.n, 64), 4);
-    int64_t row_tasks = min(ceil_div(TASKS, column_tasks), ceil_div(p->g.m, rows));
+    const int64_t rows = p->type->rows, column_tasks = tape__min(tape__ceil_div(p->g.n, 64), 4);
+    int64_t row_tasks = tape__min(tape__ceil_div(TASKS, column_tasks), tape__ceil_div(p->g.m, rows));
     if (p->pack_a)
-        row_tasks = min(ceil_div(p->g.m, p->row_block), ROW_BLOCKS);
+        row_tasks = tape__min(tape__ceil_div(p->g.m, p->row_block), ROW_BLOCKS);
     else
-        p->row_block = round_up(ceil_div(p->g.m, row_tasks), rows);
+        p->row_block = tape__round_up(tape__ceil_div(p->g.m, row_tasks), rows);
     p->row_blocks = p->pack_a ? ROW_BLOCKS : row_tasks;
-    p->column_task = round_up(ceil_div(p->column_block, ceil_div(TASKS, row_tasks)), p->width);
+    p->column_task = tape__round_up(tape__ceil_div(p->column_block, tape__ceil_div(TASKS, row_tasks)), p->width);
 }
 
 static void choose_blocks(struct plan *p)
@@ -156,31 +140,47 @@ static void choose_blocks(struct plan *p)
     const bool big = g->m >= 64 && g->n >= 64 && g->k >= 64 && g->k * g->n * p->size > UNPACKED_BYTES;
     const bool wide = g->m >= WIDE && g->n >= WIDE && g->k >= 64;
     p->width = tape__gemm_width(p->type, g->m);
-    p->k_block = g->k > 0 ? round_up(ceil_div(g->k, ceil_div(g->k, K_BLOCK)), K_ROUND) : K_ROUND;
+    p->k_block = g->k > 0 ? tape__round_up(tape__ceil_div(g->k, tape__ceil_div(g->k, K_BLOCK)), K_ROUND) : K_ROUND;
     p->scatter = g->c.col != 1;
     p->pack_b = g->b_ready || big || (wide && g->b.row * p->size >= FAR_BYTES) ||
                 (g->b.col != 1 && (g->m > TAPE__GEMM_DOT_ROWS || g->b.row != 1));
     p->pack_a = (big || (wide && g->a.col != 1)) && !p->scatter;
     p->column_block = g->n;
     if (p->pack_b && !g->b_ready && p->threads)
-        p->column_block = min(g->n, SHARED_COLUMNS);
+        p->column_block = tape__min(g->n, SHARED_COLUMNS);
     else if (p->pack_b && !g->b_ready)
-        p->column_block = round_up(ceil_div(g->n, ceil_div(g->n, COLUMN_BLOCK)), p->width);
+        p->column_block = tape__round_up(tape__ceil_div(g->n, tape__ceil_div(g->n, COLUMN_BLOCK)), p->width);
     p->column_task = p->column_block;
-    p->row_block = p->pack_a ? round_up(ceil_div(g->m, ceil_div(g->m, ROW_BLOCK)), p->type->rows) : g->m;
+    p->row_block =
+        p->pack_a ? tape__round_up(tape__ceil_div(g->m, tape__ceil_div(g->m, ROW_BLOCK)), p->type->rows) : g->m;
     p->row_blocks = p->pack_a ? ROW_BLOCKS : 1;
     if (p->threads)
         choose_tasks(p);
     p->starts = g->k == 0 || (g->bias && (g->accumulate || p->bias_by_row || p->scatter || g->bias_stride != 1));
 }
 
+/* Columns by strips, for all of k: one loop over threads instead of two for each block of k. */
+static void choose_strips(struct plan *p)
+{
+    const tape__gemm *g = &p->g;
+    if (p->pack_a || p->scatter || g->b_ready || g->m > ROW_BLOCK || g->m * g->k > STRIP_BYTES / p->size ||
+        g->n < 4 * STRIP)
+        return;
+    p->strip = tape__max(STRIP, tape__round_up(tape__ceil_div(g->n, TASKS), p->width));
+    p->batch_tasks = (g->n + p->strip - p->type->lanes) / p->strip;
+    p->column_task = p->column_block = tape__max(p->strip, g->n - (p->batch_tasks - 1) * p->strip);
+    p->row_block = g->m;
+    p->row_blocks = 1;
+    p->threads = false;
+}
+
 /* A few tiles of each side, and no workspace. */
 static void choose_tiles(struct plan *p)
 {
     const int64_t half = BLAS_TILE / 2; /* which each side has at least */
-    const int64_t rows = min((p->g.m + half) / BLAS_TILE, 4), columns = min((p->g.n + half) / BLAS_TILE, 4);
-    p->row_block = ceil_div(p->g.m, rows);
-    p->column_block = ceil_div(p->g.n, columns);
+    const int64_t rows = tape__min((p->g.m + half) / BLAS_TILE, 4), columns = tape__min((p->g.n + half) / BLAS_TILE, 4);
+    p->row_block = tape__ceil_div(p->g.m, rows);
+    p->column_block = tape__ceil_div(p->g.n, columns);
     p->starts = p->g.bias;
 }
 
@@ -194,21 +194,23 @@ static TAPE__NOINLINE struct plan make_plan(const tape__gemm_kernels *kernels, c
     p.batch_tasks = 1;
     if (threads && !sums && each < SPLIT_WORK && each * entries >= PARALLEL_WORK &&
         (entries >= TASKS || each < PARALLEL_WORK))
-        p.batch_tasks = min(entries, TASKS);
+        p.batch_tasks = tape__min(entries, TASKS);
     p.by_blas = tape__blas_takes(&p.g);
     if (p.by_blas && threads && !sums && entries > 1)
-        p.batch_tasks = min(entries, TASKS);
+        p.batch_tasks = tape__min(entries, TASKS);
     p.threads = threads && p.batch_tasks == 1 && each >= PARALLEL_WORK;
     if (p.by_blas) {
         choose_tiles(&p);
         return p;
     }
     choose_blocks(&p);
+    if (p.threads)
+        choose_strips(&p);
     if (p.pack_a)
-        p.a_bytes = round_up(min(p.g.m, p.row_block * p.row_blocks) * p.k_block * p.size, 64);
+        p.a_bytes = tape__round_up(tape__min(p.g.m, p.row_block * p.row_blocks) * p.k_block * p.size, 64);
     p.bytes = p.a_bytes;
     if (p.pack_b && !g->b_ready)
-        p.bytes += round_up(p.column_block * p.k_block * p.size, 64);
+        p.bytes += tape__round_up(p.column_block * p.k_block * p.size, 64);
     return p;
 }
 
@@ -240,7 +242,7 @@ static void pack_b_body(void *arg, int64_t i)
     for (int64_t q = 0; q < s->k; q += few)
         for (int64_t j = 0, width; j < n; j += width) {
             width = tape__gemm_columns(n - j, p->width, p->type->lanes);
-            p->type->pack(s->packed_b + ((first + j) * s->k + q * width) * p->size, width, min(few, s->k - q),
+            p->type->pack(s->packed_b + ((first + j) * s->k + q * width) * p->size, width, tape__min(few, s->k - q),
                           s->b + (first + j) * in_i + q * in_k, in_i, in_k);
         }
 }
@@ -250,13 +252,13 @@ static void pack_a_body(void *arg, int64_t i)
 {
     const struct step *s = arg;
     const struct plan *p = s->p;
-    const int64_t first = i * p->row_block, m = min(p->row_block, s->m - first);
+    const int64_t first = i * p->row_block, m = tape__min(p->row_block, s->m - first);
     const int64_t in_i = p->g.a.row * p->size, in_k = p->g.a.col * p->size;
     const int64_t few = in_i == p->size ? PACK_ROWS : s->k;
     for (int64_t q = 0; q < s->k; q += few)
         for (int64_t r = 0, rows; r < m; r += rows) {
             rows = tape__gemm_sliver(m - r, p->type->rows);
-            p->type->pack(s->packed_a + ((first + r) * s->k + q * rows) * p->size, rows, min(few, s->k - q),
+            p->type->pack(s->packed_a + ((first + r) * s->k + q * rows) * p->size, rows, tape__min(few, s->k - q),
                           s->a + (first + r) * in_i + q * in_k, in_i, in_k);
         }
 }
@@ -291,7 +293,7 @@ static void scatter(const struct step *s, tape__gemm_block block)
         block.b = whole.b + j * (p->pack_b ? s->k * p->size : whole.b_col);
         block.c_row = block.n * p->size;
         for (int64_t i = 0; i < whole.m; i += ROWS) {
-            block.m = min(ROWS, whole.m - i);
+            block.m = tape__min(ROWS, whole.m - i);
             block.a = whole.a + i * whole.a_row;
             p->type->block(&block);
             for (int64_t r = 0; r < block.m; r++)
@@ -318,7 +320,7 @@ static void block_body(void *arg, int64_t task)
     const tape__gemm *g = &p->g;
     const int64_t i = task / s->column_tasks * p->row_block, part = task % s->column_tasks, j = part * s->column_task;
     tape__gemm_block block = {
-        .m = min(p->row_block, s->m - i),
+        .m = tape__min(p->row_block, s->m - i),
         .n = columns_of(s, part),
         .k = s->k,
         .width = p->width,
@@ -363,15 +365,15 @@ static void run_columns(struct step *s, int64_t j, const char *b, char *c, const
 {
     const struct plan *p = s->p;
     const tape__gemm *g = &p->g;
-    s->n = min(p->column_block, g->n - j);
-    s->column_task = min(p->column_task, s->n);
-    s->column_tasks = max(1, (s->n + s->column_task - p->type->lanes) / s->column_task);
+    s->n = tape__min(p->column_block, g->n - j);
+    s->column_task = tape__min(p->column_task, s->n);
+    s->column_tasks = tape__max(1, (s->n + s->column_task - p->type->lanes) / s->column_task);
     s->b = b + j * g->b.col * p->size;
     s->c = c + j * g->c.col * p->size;
     s->add = s->accumulate ? s->c : bias ? bias + j * p->size : NULL;
     if (p->pack_b && !g->b_ready)
         tape__parallel_for(parallel, s->column_tasks, pack_b_body, s);
-    tape__parallel_for(parallel, ceil_div(s->m, p->row_block) * s->column_tasks, block_body, s);
+    tape__parallel_for(parallel, tape__ceil_div(s->m, p->row_block) * s->column_tasks, block_body, s);
 }
 
 /* All of C for one block of k. What is packed of A serves all columns, what is packed of B is used at once. */
@@ -383,10 +385,10 @@ static void run_rows(struct step *s, const char *a, const char *b, char *c, cons
     const int64_t rows = p->row_block * p->row_blocks;
     s->add_row = s->accumulate ? g->c.row * p->size : 0;
     for (int64_t i = 0; i < g->m; i += rows) {
-        s->m = min(rows, g->m - i);
+        s->m = tape__min(rows, g->m - i);
         s->a = a + i * g->a.row * p->size;
         if (p->pack_a)
-            tape__parallel_for(parallel, ceil_div(s->m, p->row_block), pack_a_body, s);
+            tape__parallel_for(parallel, tape__ceil_div(s->m, p->row_block), pack_a_body, s);
         for (int64_t j = 0; j < g->n; j += p->column_block)
             run_columns(s, j, b, c + i * g->c.row * p->size, bias, parallel);
     }
@@ -399,7 +401,7 @@ static TAPE__NOINLINE void blas_body(void *arg, int64_t task)
     const struct plan *p = s->p;
     const tape__gemm *g = &p->g;
     const int64_t i = task / s->column_tasks * p->row_block, j = task % s->column_tasks * p->column_block;
-    const int64_t m = min(p->row_block, g->m - i), n = min(p->column_block, g->n - j);
+    const int64_t m = tape__min(p->row_block, g->m - i), n = tape__min(p->column_block, g->n - j);
     char *c = s->c + (i * g->c.row + j) * p->size;
     tape__blas_multiply(g, m, n, s->a + i * g->a.row * p->size, s->b + j * g->b.col * p->size, c, s->accumulate);
     if (g->finish)
@@ -420,12 +422,12 @@ static void product(const struct plan *p, const char *a, const char *b, char *c,
         finish(p, c, g->m, g->n);
     if (p->by_blas) {
         s = (struct step){.p = p, .a = a, .b = b, .c = c, .accumulate = accumulate};
-        s.column_tasks = ceil_div(g->n, p->column_block);
-        tape__parallel_for(parallel, ceil_div(g->m, p->row_block) * s.column_tasks, blas_body, &s);
+        s.column_tasks = tape__ceil_div(g->n, p->column_block);
+        tape__parallel_for(parallel, tape__ceil_div(g->m, p->row_block) * s.column_tasks, blas_body, &s);
         return;
     }
     for (int64_t q = 0; q < g->k; q += p->k_block) {
-        s.k = min(p->k_block, g->k - q);
+        s.k = tape__min(p->k_block, g->k - q);
         s.accumulate = accumulate || q > 0;
         s.last = q + s.k == g->k;
         if (g->b_ready)
@@ -447,7 +449,7 @@ static void batch_body(void *arg, int64_t task)
     const struct plan *p = batch->p;
     const tape__gemm *g = &p->g;
     const int64_t *inner = &g->batch[1], entries = g->batch[0] * *inner;
-    const int64_t share = ceil_div(entries, p->batch_tasks), end = min(entries, (task + 1) * share);
+    const int64_t share = tape__ceil_div(entries, p->batch_tasks), end = tape__min(entries, (task + 1) * share);
     for (int64_t e = task * share; e < end; e++) {
         const int64_t e0 = e / *inner, e1 = e % *inner;
         const bool again = (e0 > 0 && g->c.batch[0] == 0) || (e1 > 0 && g->c.batch[1] == 0);
@@ -456,6 +458,22 @@ static void batch_body(void *arg, int64_t task)
                 (char *)g->c.data + (e0 * g->c.batch[0] + e1 * g->c.batch[1]) * p->size, g->accumulate || again,
                 batch->workspace + task * p->bytes, batch->parallel);
     }
+}
+
+/* The last strip takes what is left, too. */
+static void strip_body(void *arg, int64_t i)
+{
+    const struct batch *whole = arg;
+    struct plan p = *whole->p;
+    tape__gemm *g = &p.g;
+    const int64_t j = i * p.strip;
+    g->n = i == p.batch_tasks - 1 ? g->n - j : p.strip;
+    g->b.data = (const char *)g->b.data + j * g->b.col * p.size;
+    g->c.data = (char *)g->c.data + j * p.size;
+    if (g->bias && !p.bias_by_row)
+        g->bias = (const char *)g->bias + j * g->bias_stride * p.size;
+    p.batch_tasks = 1;
+    batch_body(&(struct batch){&p, whole->workspace + i * p.bytes, NULL}, 0);
 }
 
 /* A and B in the orientation in which C is written. */
@@ -549,7 +567,8 @@ TAPE__NOINLINE void tape__gemm_prepare(const tape__gemm_kernels *kernels, const 
     ready.b_ready = true;
     const struct plan p = make_plan(kernels, &ready, false);
     for (int64_t q = 0; q < g->k; q += p.k_block) {
-        struct step s = {.p = &p, .n = g->n, .k = min(p.k_block, g->k - q), .column_task = g->n, .column_tasks = 1};
+        struct step s = {
+            .p = &p, .n = g->n, .k = tape__min(p.k_block, g->k - q), .column_task = g->n, .column_tasks = 1};
         s.b = (const char *)g->b.data + q * g->b.row * p.size;
         s.packed_b = (char *)packed + q * g->n * p.size;
         pack_b_body(&s, 0);
@@ -573,5 +592,5 @@ void tape__gemm_run(const tape__gemm_kernels *kernels, const tape__gemm *g, void
         return;
     struct plan p = make_plan(kernels, g, parallel != NULL);
     struct batch batch = {&p, workspace, p.threads ? parallel : NULL};
-    tape__parallel_for(parallel, p.batch_tasks, batch_body, &batch);
+    tape__parallel_for(parallel, p.batch_tasks, p.strip ? strip_body : batch_body, &batch);
 }
