@@ -1,19 +1,10 @@
-/* Knows layer_norm and rms_norm over contiguous rows, forward and backward; it does not know tensors. */
+/* Knows layer_norm and rms_norm of a contiguous row, forward and backward; it does not know how rows are shared out
+   (any/norm_driver.c). */
 #include "norm.h"
 
+#include "any/norm_driver.h"
 #include "isa.h"
 #include "reducer.h"
-
-enum {
-    ITEM = 1 << 14, /* elements of one parallel iteration */
-    TILE = 8,       /* units of columns that are folded together */
-    FEW_ROWS = 4    /* rows whose gradients are worked on together */
-};
-
-static int64_t rows_per_item(int64_t n)
-{
-    return n > 0 && n < ITEM ? ITEM / n : 1;
-}
 
 #define T f32
 #include "norm_of.h"

@@ -7,19 +7,11 @@
 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
 
-typedef struct FOR(norm_job) {
-    const tape__norm_args *args;
-    bool centred;
-    enum giving giving;
-    int64_t per_item;
-} FOR(norm_job);
-
-static void FOR(norm_row)(const FOR(norm_job) * j, int64_t row)
+static void FOR(norm_row)(const tape__norm_args *a, bool centred, int64_t row, enum giving giving)
 {
-    const tape__norm_args *a = j->args;
     const ELEM *x = (const ELEM *)a->x + row * a->n, *w = a->w, *b = a->b;
     ELEM *y = (ELEM *)a->y + row * a->n, count = (ELEM)a->n;
-    ELEM m = j->centred ? FOR(reduce_run)(&FOR(reducers)[REDUCER_sum], a->n, x, 0) / count : 0;
+    ELEM m = centred ? FOR(reduce_run)(&FOR(reducers)[REDUCER_sum], a->n, x, 0) / count : 0;
     ELEM square = FOR(reduce_run)(&FOR(reducers)[REDUCER_deviation], a->n, x, m) / count;
     const VEC mean = FOR(splat)(m), rstd = FOR(rsqrt)(FOR(splat)(square + (ELEM)a->eps));
     const int64_t next = row + 1 < a->rows ? a->n : 0;
@@ -36,37 +28,11 @@ static void FOR(norm_row)(const FOR(norm_job) * j, int64_t row)
             UNIT v = FOR(unit_load_upto)(b + i, left);
             PARTWISE(u.part[k] += v.part[k];)
         }
-        FOR(unit_give)(y + i, u, left, j->giving);
+        FOR(unit_give)(y + i, u, left, giving);
     }
-    if (j->centred)
+    if (centred)
         ((ELEM *)a->mean)[row] = m;
     ((ELEM *)a->rstd)[row] = rstd[0];
-}
-
-static void FOR(norm_item)(void *arg, int64_t item)
-{
-    const FOR(norm_job) *j = arg;
-    int64_t end = (item + 1) * j->per_item < j->args->rows ? (item + 1) * j->per_item : j->args->rows;
-    for (int64_t row = item * j->per_item; row < end; row++)
-        FOR(norm_row)(j, row);
-    end_giving(j->giving);
-}
-
-static void FOR(norm)(const struct tape__parallel *p, const tape__norm_args *args, bool centred)
-{
-    const enum giving giving = giving_of(sizeof(ELEM), args->y, args->rows, args->n, false, args->y == args->x);
-    FOR(norm_job) j = {args, centred, giving, rows_per_item(args->n)};
-    tape__parallel_for(p, (args->rows + j.per_item - 1) / j.per_item, FOR(norm_item), &j);
-}
-
-static void FOR(layer_norm)(const struct tape__parallel *p, const tape__norm_args *args)
-{
-    FOR(norm)(p, args, true);
-}
-
-static void FOR(rms_norm)(const struct tape__parallel *p, const tape__norm_args *args)
-{
-    FOR(norm)(p, args, false);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
@@ -155,16 +121,10 @@ static void FOR(row_back)(const tape__norm_vjp_args *v, int64_t row, enum giving
     }
 }
 
-static int64_t FOR(padded)(int64_t n)
+static void FOR(rows_back)(const tape__norm_vjp_args *v, int64_t row, int rows, void *work, enum giving giving)
 {
-    return (n + WIDTH - 1) / WIDTH * WIDTH;
-}
-
-/* A few rows, so that the sums are read and written once for all of them: g h is added to sums[0 ...], g behind it. */
-static void FOR(rows_back)(const tape__norm_vjp_args *v, int64_t row, int rows, ELEM *sums, enum giving giving)
-{
-    FOR(norm_back) back[FEW_ROWS];
-    ELEM *sums_b = sums + FOR(padded)(v->n);
+    FOR(norm_back) back[TAPE__NORM_FEW_ROWS];
+    ELEM *sums = work, *sums_b = sums + (v->n + WIDTH - 1) / WIDTH * WIDTH;
     for (int r = 0; r < rows; r++)
         FOR(read_row)(v, row + r, &back[r]);
     for (int64_t i = 0; i < v->n; i += WIDTH) {
@@ -181,77 +141,43 @@ static void FOR(rows_back)(const tape__norm_vjp_args *v, int64_t row, int rows, 
     }
 }
 
-typedef struct FOR(norm_back_job) {
-    const tape__norm_vjp_args *v;
-    enum giving giving;
-    int64_t block, blocks, per_item; /* rows of a block; blocks; those of one parallel iteration */
-    int64_t stride;                  /* elements from a block's sums to the next one's; 0: there are none */
-} FOR(norm_back_job);
-
-static void FOR(block_back)(const FOR(norm_back_job) * j, int64_t number)
+static void FOR(fold_sums)(const void *sums, int64_t rows, int64_t stride, int64_t n, int64_t first, int64_t end,
+                           void *to, enum giving giving)
 {
-    const tape__norm_vjp_args *v = j->v;
-    const int64_t first = number * j->block, end = first + j->block < v->rows ? first + j->block : v->rows;
-    if (!j->stride) {
-        for (int64_t row = first; row < end; row++)
-            FOR(row_back)(v, row, j->giving);
-        return;
-    }
-    ELEM *sums = (ELEM *)v->work + number * j->stride;
-    memset(sums, 0, (size_t)j->stride * sizeof *sums);
-    for (int64_t row = first; row < end; row += FEW_ROWS)
-        FOR(rows_back)(v, row, end - row < FEW_ROWS ? (int)(end - row) : FEW_ROWS, sums, j->giving);
-}
-
-static void FOR(norm_back_item)(void *arg, int64_t item)
-{
-    const FOR(norm_back_job) *j = arg;
-    const int64_t end = (item + 1) * j->per_item;
-    for (int64_t number = item * j->per_item; number < end && number < j->blocks; number++)
-        FOR(block_back)(j, number);
-    end_giving(j->giving);
-}
-
-/* The sums of all blocks in a tile of columns. */
-static void FOR(fold_item)(void *arg, int64_t item)
-{
-    const FOR(norm_back_job) *j = arg;
-    const tape__norm_vjp_args *v = j->v;
-    const int64_t first = item / 2 * TILE * WIDTH, end = first + TILE * WIDTH < v->n ? first + TILE * WIDTH : v->n;
-    ELEM *y = item % 2 ? v->gb : v->gw;
-    const ELEM *sums = (const ELEM *)v->work + (item % 2 ? j->stride / 2 : 0);
-    FOR(ladder) ladder[TILE];
-    if (!y)
-        return;
+    FOR(ladder) ladder[TAPE__NORM_TILE];
     memset(ladder, 0, sizeof ladder);
-    for (int64_t k = 0; k < j->blocks; k++)
+    for (int64_t k = 0; k < rows; k++)
         for (int64_t i = first; i < end; i += WIDTH)
-            FOR(ladder_add)(&ladder[(i - first) / WIDTH], FOR(unit_load)(sums + k * j->stride + i));
-    const enum giving giving = (item % 2 ? v->add_gb : v->add_gw) ? ADD : STORE;
+            FOR(ladder_add)(&ladder[(i - first) / WIDTH], FOR(unit_load)((const ELEM *)sums + k * stride + i));
     for (int64_t i = first; i < end; i += WIDTH) {
         const UNIT sum = FOR(ladder_sum)(&ladder[(i - first) / WIDTH]);
-        FOR(unit_give)(y + i, sum, v->n - i, giving);
+        FOR(unit_give)((ELEM *)to + i, sum, n - i, giving);
     }
+}
+
+/* ---- the interface ----------------------------------------------------------------------------------------------- */
+
+static const struct tape__norm_kernel FOR(norm) = {
+    .item = sizeof(ELEM),
+    .row = FOR(norm_row),
+    .row_back = FOR(row_back),
+    .rows_back = FOR(rows_back),
+    .fold = FOR(fold_sums),
+};
+
+static void FOR(layer_norm)(const struct tape__parallel *p, const tape__norm_args *args)
+{
+    tape__norm_by(&FOR(norm), p, args, true);
+}
+
+static void FOR(rms_norm)(const struct tape__parallel *p, const tape__norm_args *args)
+{
+    tape__norm_by(&FOR(norm), p, args, false);
 }
 
 static void FOR(norm_vjp)(const struct tape__parallel *p, const tape__norm_vjp_args *v)
 {
-    FOR(norm_back_job) j = {.v = v, .block = rows_per_item(v->n), .per_item = 1};
-    const int64_t tiles = (v->n + TILE * WIDTH - 1) / (TILE * WIDTH);
-    const bool sums = v->gw || v->gb;
-    if (!sums && !v->gx)
-        return;
-    j.giving = v->gx ? giving_of(sizeof(ELEM), v->gx, v->rows, v->n, v->add_gx, v->gx == v->g) : STORE;
-    if (sums) {
-        j.stride = 2 * FOR(padded)(v->n);
-        j.per_item = rows_per_item(v->n) / tape__norm_block(v->rows);
-        j.per_item += j.per_item == 0;
-        j.block = tape__norm_block(v->rows);
-    }
-    j.blocks = (v->rows + j.block - 1) / j.block;
-    tape__parallel_for(p, (j.blocks + j.per_item - 1) / j.per_item, FOR(norm_back_item), &j);
-    if (sums)
-        tape__parallel_for(v->rows * v->n < ITEM ? NULL : p, 2 * tiles, FOR(fold_item), &j);
+    tape__norm_back_by(&FOR(norm), p, v);
 }
 
 #undef VEC
