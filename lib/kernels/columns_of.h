@@ -12,6 +12,20 @@ static inline int FOR(first_column)(int unit, int columns)
     return first <= last ? first : last;
 }
 
+#if TAPE__COMPACT
+static void FOR(columns_of)(int reducer, ELEM *tile, int columns, int rows, const ELEM *const *row,
+                            const ELEM *constants)
+{
+    const FOR(reducer) *r = &FOR(reducers)[reducer];
+    for (int u = 0; u * WIDTH < columns; u++) {
+        UNIT a = FOR(unit_splat)(r->neutral);
+        const UNIT c = constants ? FOR(unit_load)(constants + u * WIDTH) : FOR(unit_splat)(0);
+        for (int s = 0; s < rows; s++)
+            r->join(&a, row[s] + FOR(first_column)(u, columns), &c);
+        FOR(unit_store)(tile + u * WIDTH, a);
+    }
+}
+#else
 /* A few rows at a time, so that a lane of the tile is read and written once for each of those. */
 #define DEFINE_COLUMNS(name, map, combine, neutral, padding)                                                           \
     static void FOR(columns_##name)(ELEM * tile, int columns, int rows, const ELEM *const *row, const ELEM *constants) \
@@ -36,13 +50,20 @@ static inline int FOR(first_column)(int unit, int columns)
 REDUCERS(DEFINE_COLUMNS)
 #undef DEFINE_COLUMNS
 
-static void FOR(columns)(int reducer, void *tile, int columns, int rows, const void *const *row, const void *c)
+static void FOR(columns_of)(int reducer, ELEM *tile, int columns, int rows, const ELEM *const *row,
+                            const ELEM *constants)
 {
-    static void (*const columns_of[])(ELEM *, int, int, const ELEM *const *, const ELEM *) = {
+    static void (*const of[])(ELEM *, int, int, const ELEM *const *, const ELEM *) = {
 #define ROW(name, map, combine, neutral, padding) FOR(columns_##name),
         REDUCERS(ROW)
 #undef ROW
     };
+    of[reducer](tile, columns, rows, row, constants);
+}
+#endif
+
+static void FOR(columns)(int reducer, void *tile, int columns, int rows, const void *const *row, const void *c)
+{
     const ELEM *whole[TAPE__REDUCE_ROWS];
     UNIT wide[TAPE__REDUCE_ROWS];
     for (int r = 0; r < rows; r++)
@@ -51,7 +72,7 @@ static void FOR(columns)(int reducer, void *tile, int columns, int rows, const v
         wide[r] = FOR(unit_load_some)(row[r], columns);
         whole[r] = (const ELEM *)&wide[r];
     }
-    columns_of[reducer](tile, columns < WIDTH ? WIDTH : columns, rows, whole, c);
+    FOR(columns_of)(reducer, tile, columns < WIDTH ? WIDTH : columns, rows, whole, c);
 }
 
 #undef VEC

@@ -81,8 +81,8 @@ static void FOR(take_means)(FOR(norm_back) * b, bool centred)
             if (i + WIDTH < stop)
                 FOR(add_terms)(b, i + WIDTH, n - i - WIDTH, &odd_a, &odd_ah);
         }
-        FOR(tree_push)(&tree_a, sum, sum->fold(&(FOR(lanes)){even_a, odd_a}));
-        FOR(tree_push)(&tree_ah, sum, sum->fold(&(FOR(lanes)){even_ah, odd_ah}));
+        FOR(tree_push)(&tree_a, sum, FOR(reduce_fold)(sum, &(FOR(lanes)){even_a, odd_a}));
+        FOR(tree_push)(&tree_ah, sum, FOR(reduce_fold)(sum, &(FOR(lanes)){even_ah, odd_ah}));
     }
     b->mean_a = FOR(splat)(centred ? FOR(tree_result)(&tree_a, sum) / (ELEM)n : 0);
     b->mean_ah = FOR(splat)(FOR(tree_result)(&tree_ah, sum) / (ELEM)n);

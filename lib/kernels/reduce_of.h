@@ -21,7 +21,7 @@ static void FOR(take)(int reducer, void *lanes, int64_t n, const void *x, double
 
 static double FOR(fold)(int reducer, const void *lanes)
 {
-    return FOR(reducers)[reducer].fold(lanes);
+    return FOR(reduce_fold)(&FOR(reducers)[reducer], lanes);
 }
 
 static double FOR(one_log)(double x)

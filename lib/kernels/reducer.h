@@ -31,6 +31,10 @@ enum {
 #define reducers_f64 TAPE__ISA_SYM(tape__reducers_f64)
 #define reduce_run_f32 TAPE__ISA_SYM(tape__reduce_run_f32)
 #define reduce_run_f64 TAPE__ISA_SYM(tape__reduce_run_f64)
+#if TAPE__COMPACT
+#define reduce_fold_f32 TAPE__ISA_SYM(tape__reduce_fold_f32)
+#define reduce_fold_f64 TAPE__ISA_SYM(tape__reduce_fold_f64)
+#endif
 
 #define T f32
 #include "reducer_of.h"

@@ -25,9 +25,14 @@ typedef struct FOR(lanes) {
 
 typedef struct FOR(reducer) {
     ELEM neutral, padding;
+#if TAPE__COMPACT
+    /* The next unit, by lane, given a constant for each. */
+    void (*join)(UNIT *a, const ELEM *x, const UNIT *c);
+#else
     /* The next n elements of a block, a multiple of 2 WIDTH, and unless it is NULL 2 WIDTH at last. */
     void (*take)(FOR(lanes) * lanes, int64_t n, const ELEM *x, const ELEM *last, ELEM c);
     ELEM (*fold)(const FOR(lanes) * lanes);
+#endif
     ELEM (*combine)(ELEM a, ELEM b);
 } FOR(reducer);
 
@@ -36,6 +41,16 @@ extern const FOR(reducer) FOR(reducers)[REDUCER_COUNT];
 
 /* A run that lies in memory element by element. */
 ELEM FOR(reduce_run)(const FOR(reducer) * r, int64_t n, const ELEM *x, ELEM c);
+
+/* The lanes' result, in halves: of the two units, then of what is left. */
+#if TAPE__COMPACT
+ELEM FOR(reduce_fold)(const FOR(reducer) * r, const FOR(lanes) * lanes);
+#else
+TAPE__INLINE ELEM FOR(reduce_fold)(const FOR(reducer) * r, const FOR(lanes) * lanes)
+{
+    return r->fold(lanes);
+}
+#endif
 
 TAPE__INLINE FOR(lanes) FOR(no_lanes)(const FOR(reducer) * r)
 {
@@ -90,7 +105,7 @@ TAPE__INLINE ELEM FOR(sum_terms)(int64_t n, FOR(term) * term, const void *source
             u = term(source, i + WIDTH, n - i - WIDTH);
             PARTWISE(odd.part[k] += u.part[k];)
         }
-        FOR(tree_push)(&tree, sum, sum->fold(&(FOR(lanes)){even, odd}));
+        FOR(tree_push)(&tree, sum, FOR(reduce_fold)(sum, &(FOR(lanes)){even, odd}));
     }
     return FOR(tree_result)(&tree, sum);
 }

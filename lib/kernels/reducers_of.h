@@ -36,6 +36,56 @@ static inline ELEM FOR(one_mul)(ELEM a, ELEM b)
     return a * b;
 }
 
+#define DEFINE_JOIN(name, map, combine, neutral, padding)                                                              \
+    TAPE__INLINE VEC FOR(join_##name)(VEC a, VEC x, VEC c)                                                             \
+    {                                                                                                                  \
+        (void)c;                                                                                                       \
+        return FOR(combine)(a, map);                                                                                   \
+    }
+REDUCERS(DEFINE_JOIN)
+#undef DEFINE_JOIN
+
+#if TAPE__COMPACT
+/* A call for each unit. */
+#define DEFINE_REDUCER(name, map, combine, neutral, padding)                                                           \
+    static void FOR(unit_##name)(UNIT * a, const ELEM *x, const UNIT *c)                                               \
+    {                                                                                                                  \
+        PARTWISE(a->part[k] = FOR(join_##name)(a->part[k], FOR(load)(x + k * FOR(LANES)), c->part[k]);)                \
+    }
+REDUCERS(DEFINE_REDUCER)
+#undef DEFINE_REDUCER
+
+const FOR(reducer) FOR(reducers)[REDUCER_COUNT] = {
+#define ROW(name, map, combine, neutral, padding)                                                                      \
+    [REDUCER_##name] = {(ELEM)(neutral), (ELEM)(padding), FOR(unit_##name), FOR(one_##combine)},
+    REDUCERS(ROW)
+#undef ROW
+};
+
+static void FOR(take_units)(const FOR(reducer) * r, FOR(lanes) * lanes, int64_t n, const ELEM *x, const ELEM *last,
+                            ELEM constant)
+{
+    const UNIT c = FOR(unit_splat)(constant);
+    for (;; n = 2 * WIDTH, x = last, last = NULL) {
+        for (; n > 0; n -= 2 * WIDTH, x += 2 * WIDTH) {
+            r->join(&lanes->even, x, &c);
+            r->join(&lanes->odd, x + WIDTH, &c);
+        }
+        if (!last)
+            return;
+    }
+}
+
+ELEM FOR(reduce_fold)(const FOR(reducer) * r, const FOR(lanes) * lanes)
+{
+    ELEM lane[2 * WIDTH];
+    memcpy(lane, lanes, sizeof lane);
+    for (int half = WIDTH; half; half /= 2)
+        for (int l = 0; l < half; l++)
+            lane[l] = r->combine(lane[l], lane[l + half]);
+    return lane[0];
+}
+#else
 #define DEFINE_FOLD(combine)                                                                                           \
     static ELEM FOR(fold_##combine)(const FOR(lanes) * lanes)                                                          \
     {                                                                                                                  \
@@ -62,11 +112,6 @@ DEFINE_FOLD(min)
 /* The expansion for `sum` in f32, with the units' parts written out:
      take_sum_f32(lanes, n, x, last, c): for each 32 elements: even += x[0..15], odd += x[16..31]; the same for last. */
 #define DEFINE_REDUCER(name, map, combine, neutral, padding)                                                           \
-    TAPE__INLINE VEC FOR(join_##name)(VEC a, VEC x, VEC c)                                                             \
-    {                                                                                                                  \
-        (void)c;                                                                                                       \
-        return FOR(combine)(a, map);                                                                                   \
-    }                                                                                                                  \
     static void FOR(take_##name)(FOR(lanes) * lanes, int64_t n, const ELEM *x, const ELEM *last, ELEM constant)        \
     {                                                                                                                  \
         const VEC c = FOR(splat)(constant);                                                                            \
@@ -91,20 +136,27 @@ const FOR(reducer) FOR(reducers)[REDUCER_COUNT] = {
 #undef ROW
 };
 
+TAPE__INLINE void FOR(take_units)(const FOR(reducer) * r, FOR(lanes) * lanes, int64_t n, const ELEM *x,
+                                  const ELEM *last, ELEM constant)
+{
+    r->take(lanes, n, x, last, constant);
+}
+#endif
+
 /* Any number of elements: the last two units are filled up. A constant that is not finite decides what the real
    elements become, whatever the padding does. */
 static void FOR(take_all)(const FOR(reducer) * r, FOR(lanes) * lanes, int64_t n, const ELEM *x, ELEM c)
 {
     const int rest = (int)(n % (2 * WIDTH)), even = rest < WIDTH ? rest : WIDTH, odd = rest - even;
     if (rest == 0) {
-        r->take(lanes, n, x, NULL, c);
+        FOR(take_units)(r, lanes, n, x, NULL, c);
         return;
     }
     const ELEM pad = r->padding == r->padding ? r->padding : c - c == 0 ? c : 0, *end = x + n - rest;
     UNIT last[2];
     last[0] = FOR(unit_keep)(FOR(unit_load_upto)(end, even), even, pad);
     last[1] = FOR(unit_keep)(FOR(unit_load_upto)(end + even, odd), odd, pad);
-    r->take(lanes, n - rest, x, (const ELEM *)last, c);
+    FOR(take_units)(r, lanes, n - rest, x, (const ELEM *)last, c);
 }
 
 /* The sums of some blocks at once: memory brings several streams sooner than one. */
@@ -123,7 +175,7 @@ static void FOR(push_sums)(FOR(tree) * tree, const FOR(reducer) * sum, const ELE
 #undef ADD_PART
     }
     for (int b = 0; b < TOGETHER; b++)
-        FOR(tree_push)(tree, sum, sum->fold(&l[b]));
+        FOR(tree_push)(tree, sum, FOR(reduce_fold)(sum, &l[b]));
 }
 
 ELEM FOR(reduce_run)(const FOR(reducer) * r, int64_t n, const ELEM *x, ELEM c)
@@ -136,7 +188,7 @@ ELEM FOR(reduce_run)(const FOR(reducer) * r, int64_t n, const ELEM *x, ELEM c)
     for (;; n -= BLOCK, x += BLOCK) {
         FOR(lanes) lanes = FOR(no_lanes)(r);
         FOR(take_all)(r, &lanes, n < BLOCK ? n : BLOCK, x, c);
-        ELEM value = r->fold(&lanes);
+        ELEM value = FOR(reduce_fold)(r, &lanes);
         if (n <= BLOCK && !tree.count)
             return value;
         FOR(tree_push)(&tree, r, value);
