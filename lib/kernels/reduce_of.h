@@ -26,7 +26,9 @@ static double FOR(fold)(int reducer, const void *lanes)
 
 static double FOR(one_log)(double x)
 {
-    return FOR(log_edge)(FOR(splat)((ELEM)x))[0];
+    FOR(vec) y = FOR(splat)((ELEM)x);
+    FOR(logarithm)(&y, 1);
+    return y[0];
 }
 
 static int64_t FOR(find)(const void *from, int64_t n, double value)

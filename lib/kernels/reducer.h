@@ -20,7 +20,9 @@ enum {
 };
 
 /* Inlined where a unit has few vectors; elsewhere the code would be long, and it is not for speed. */
-#if defined(MASKED_LOAD) && !defined(__OPTIMIZE_SIZE__)
+#if TAPE__COMPACT
+#define SHIFTED_EXP_INLINE
+#elif defined(MASKED_LOAD) && !defined(__OPTIMIZE_SIZE__)
 #define SHIFTED_EXP_INLINE TAPE__INLINE
 #else
 #define SHIFTED_EXP_INLINE __attribute__((noinline, unused)) static
@@ -34,7 +36,11 @@ enum {
 #if TAPE__COMPACT
 #define reduce_fold_f32 TAPE__ISA_SYM(tape__reduce_fold_f32)
 #define reduce_fold_f64 TAPE__ISA_SYM(tape__reduce_fold_f64)
+#define shifted_exp_f32 TAPE__ISA_SYM(tape__shifted_exp_f32)
+#define shifted_exp_f64 TAPE__ISA_SYM(tape__shifted_exp_f64)
 #endif
+
+extern const struct tape__ewise_kernels TAPE__ISA_SYM(tape__ewise);
 
 #define T f32
 #include "reducer_of.h"

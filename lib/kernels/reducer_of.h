@@ -1,11 +1,26 @@
 /* Knows what the reducers of dtype T look like, and sums of computed elements. Included once for each dtype T. */
 
+#if !TAPE__COMPACT
 #include "shifted_exp_of.h"
+#endif
 
 #define VEC FOR(vec)
 #define ELEM FOR(elem)
 #define UNIT FOR(unit)
 #define WIDTH FOR(WIDTH)
+
+#if TAPE__COMPACT
+/* Of shifted_exp_of.h; reduce.c has it for all. */
+VEC FOR(shifted_exp)(VEC x);
+#endif
+
+/* The logarithms of some vectors, by the kernel. */
+static inline void FOR(logarithm)(VEC *x, int vectors)
+{
+    const int dtype = sizeof(ELEM) == sizeof(float) ? TAPE_F32 : TAPE_F64;
+    const size_t n = (size_t)(vectors * FOR(LANES));
+    TAPE__ISA_SYM(tape__ewise).value[TAPE__EW_log][dtype](n, x, (const void *const[]){x}, NULL);
+}
 
 /* Where a NaN meets a number, the NaN stays. */
 TAPE__INLINE VEC FOR(max)(VEC a, VEC b)

@@ -1,6 +1,10 @@
 /* Knows the reducers of dtype T. Included once for each dtype T, by reduce.c alone: other files see them through
    reducer_of.h. */
 
+#if TAPE__COMPACT
+#include "shifted_exp_of.h"
+#endif
+
 #define VEC FOR(vec)
 #define ELEM FOR(elem)
 #define UNIT FOR(unit)

@@ -134,8 +134,8 @@ static void FOR(log_softmax_slice)(const tape__softmax_slice *s)
     const UNIT m = FOR(largest)(s);
     UNIT sum = s->columns ? FOR(column_sums)(s, EXPONENTIALS, &m, false)
                           : FOR(row_result)(s, REDUCER_sum_exp, s->x, m.part[0][0]);
-    for (int k = 0; k < PARTS; k++)
-        sum.part[k] = k && !s->columns ? sum.part[0] : FOR(log_edge)(FOR(divisor)(sum.part[k]));
+    PARTWISE(sum.part[k] = FOR(divisor)(sum.part[k]);)
+    FOR(logarithm)(sum.part, PARTS);
     FOR(logarithms)(s, &m, &sum);
 }
 
@@ -170,7 +170,7 @@ static void FOR(lone_row)(int64_t n, const ELEM *x, ELEM *y, bool logarithm)
         sum += FOR(splat)(((const ELEM *)terms)[i]);
     sum = FOR(divisor)(sum);
     if (logarithm)
-        sum = FOR(log_edge)(sum);
+        FOR(logarithm)(&sum, 1);
     for (int64_t i = 0; i < n; i += WIDTH) {
         UNIT u = terms[i / WIDTH];
         if (logarithm)
@@ -180,8 +180,7 @@ static void FOR(lone_row)(int64_t n, const ELEM *x, ELEM *y, bool logarithm)
     }
 }
 
-/* ---- the interface ------------------------------------------------------------------------------------------------
- */
+/* ---- the interface ----------------------------------------------------------------------------------------------- */
 
 #define VALUE(name, logarithm)                                                                                         \
     static void FOR(name)(const struct tape__parallel *p, tape__softmax_shape shape, const void *x, void *y)           \
