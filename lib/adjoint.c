@@ -172,7 +172,7 @@ static bool sum(tape *t, const void *arguments)
     const summation *s = arguments;
     tape__reduce_args args = s->args;
     args.split = &s->split;
-    t->kernels->reduce->reduce[s->dtype](tape__threads_of(t), &args);
+    t->kernels->reduce->reduce[s->dtype](tape__reduce_pays(&args) ? tape__threads_of(t) : NULL, &args);
     return true;
 }
 

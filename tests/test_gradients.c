@@ -249,7 +249,7 @@ END_TEST
 /* The same bits for every number of threads, on inputs that are large enough to be split. */
 START_TEST(test_threads)
 {
-    const tape_shape shape = TAPE_SHAPE(151, 331);
+    const tape_shape shape = TAPE_SHAPE(397, 331);
     int64_t n = shape_numel(shape);
     for (const struct row *row = rows; row->name; row++) {
         if (row->flags & TAPE__NO_GRADIENT)

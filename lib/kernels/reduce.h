@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base.h"
 #include "parallel.h"
 
 /* A tensor's axes, those that stay and those that are reduced: sizes and strides in elements, outermost first. */
@@ -44,6 +45,14 @@ typedef struct tape__reduce_args {
     const void *x;
     void *y;
 } tape__reduce_args;
+
+/* Whether threads pay: a smaller array lies in the caller's cache, which gives it sooner than another core fetches it.
+ */
+TAPE__INLINE bool tape__reduce_pays(const tape__reduce_args *args)
+{
+    const int64_t n = args->split->kept * args->split->reduced;
+    return n >= (args->reduction == TAPE__LOGSUMEXP ? 1 << 16 : 1 << 18);
+}
 
 typedef void tape__reduce_fn(const struct tape__parallel *p, const tape__reduce_args *args);
 

@@ -69,7 +69,7 @@ tape__node *tape__reduce_forward(tape__call *call, tape__reduction reduction)
     const tape__reduce_attr *attr = call->attr;
     tape__reduce_args args = {
         .reduction = reduction, .correction = attr->number, .split = &split, .x = x->data, .y = y->data};
-    call->t->kernels->reduce->reduce[x->dtype](tape__threads_of(call->t), &args);
+    call->t->kernels->reduce->reduce[x->dtype](tape__reduce_pays(&args) ? tape__threads_of(call->t) : NULL, &args);
     return y;
 }
 

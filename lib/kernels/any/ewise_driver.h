@@ -36,7 +36,8 @@ void tape__ewise_flat_derivative_of_any(const struct tape__kernels *kernels, con
                                         int i, int dtype, int64_t n, unsigned still, void *gx, bool accumulate,
                                         const void *g, const void *const *x, const void *y, const double *params);
 
-enum { TAPE__EWISE_SERIAL = 32768 }; /* elements below which threads cost more than they bring: p may be NULL */
+/* Elements below which threads cost more than they bring, for operands lie in the caller's cache: p may be NULL. */
+enum { TAPE__EWISE_SERIAL = 131072 };
 
 enum { TAPE__EWISE_SHORT = 1024 }; /* bytes of an operand of a loop that is made in one go */
 
