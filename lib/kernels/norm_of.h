@@ -45,14 +45,14 @@ typedef struct FOR(norm_back) {
     VEC mean, rstd, mean_a, mean_ah;
 } FOR(norm_back);
 
-TAPE__INLINE UNIT FOR(h_term)(const FOR(norm_back) * b, int64_t i, int64_t left)
+UNIT_INLINE UNIT FOR(h_term)(const FOR(norm_back) * b, int64_t i, int64_t left)
 {
     UNIT u = FOR(unit_load_upto)(b->x + i, left);
     PARTWISE(u.part[k] = (u.part[k] - b->mean) * b->rstd;)
     return u;
 }
 
-TAPE__INLINE UNIT FOR(a_term)(const FOR(norm_back) * b, UNIT g, int64_t i, int64_t left)
+UNIT_INLINE UNIT FOR(a_term)(const FOR(norm_back) * b, UNIT g, int64_t i, int64_t left)
 {
     if (b->w) {
         UNIT v = FOR(unit_load_upto)(b->w + i, left);
@@ -61,7 +61,7 @@ TAPE__INLINE UNIT FOR(a_term)(const FOR(norm_back) * b, UNIT g, int64_t i, int64
     return g;
 }
 
-TAPE__INLINE void FOR(add_terms)(const FOR(norm_back) * b, int64_t i, int64_t left, UNIT *sum_a, UNIT *sum_ah)
+UNIT_INLINE void FOR(add_terms)(const FOR(norm_back) * b, int64_t i, int64_t left, UNIT *sum_a, UNIT *sum_ah)
 {
     const UNIT a = FOR(a_term)(b, FOR(unit_load_upto)(b->g + i, left), i, left), h = FOR(h_term)(b, i, left);
     PARTWISE(sum_a->part[k] += a.part[k]; sum_ah->part[k] += a.part[k] * h.part[k];)
@@ -101,7 +101,7 @@ static void FOR(read_row)(const tape__norm_vjp_args *v, int64_t row, FOR(norm_ba
 }
 
 /* gx = rstd (a - mean(a) - h mean(a h)). */
-TAPE__INLINE void FOR(give_gx)(const FOR(norm_back) * b, UNIT g, UNIT h, int64_t i, enum giving giving)
+UNIT_INLINE void FOR(give_gx)(const FOR(norm_back) * b, UNIT g, UNIT h, int64_t i, enum giving giving)
 {
     UNIT u = FOR(a_term)(b, g, i, b->n - i);
     PARTWISE(u.part[k] = b->rstd * ((u.part[k] - b->mean_a) - h.part[k] * b->mean_ah);)

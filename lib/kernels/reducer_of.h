@@ -105,7 +105,7 @@ static inline ELEM FOR(tree_result)(const FOR(tree) * tree, const FOR(reducer) *
 /* The sum of computed elements: the term is a unit of them from element i on, 0 where fewer than a unit are left. */
 typedef UNIT FOR(term)(const void *source, int64_t i, int64_t left);
 
-TAPE__INLINE ELEM FOR(sum_terms)(int64_t n, FOR(term) * term, const void *source)
+UNIT_INLINE ELEM FOR(sum_terms)(int64_t n, FOR(term) * term, const void *source)
 {
     const FOR(reducer) *sum = &FOR(reducers)[REDUCER_sum];
     FOR(tree) tree;

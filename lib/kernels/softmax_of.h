@@ -107,7 +107,7 @@ static UNIT FOR(column_sums)(const tape__softmax_slice *slice, enum summand summ
     return FOR(ladder_sum)(&ladder);
 }
 
-TAPE__INLINE UNIT FOR(product_term)(const void *source, int64_t i, int64_t left)
+UNIT_INLINE UNIT FOR(product_term)(const void *source, int64_t i, int64_t left)
 {
     const tape__softmax_slice *s = source;
     UNIT u = FOR(unit_load_upto)(X(*s) + i, left), v = FOR(unit_load_upto)(G(*s) + i, left);
