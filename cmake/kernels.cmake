@@ -43,7 +43,7 @@ set(alone $<$<C_COMPILER_ID:GNU>:-fno-inline-functions>)
 set(vectorise "$<$<C_COMPILER_ID:GNU>:-O2;-ftree-vectorize;-fvect-cost-model=cheap;-funswitch-loops>")
 set(baseline $<STREQUAL:$<TARGET_PROPERTY:NAME>,tape-kernels-sse2>)
 set_property(SOURCE lib/kernels/norm.c PROPERTY COMPILE_OPTIONS
-  "$<$<AND:$<CONFIG:Release>,$<NOT:${baseline}>>:-O3;${alone}>")
+  "$<$<AND:$<CONFIG:Release>,$<NOT:${baseline}>>:-O3;$<$<C_COMPILER_ID:GNU>:-fno-split-loops>;${alone}>")
 set_property(SOURCE ${small} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:${smallest}>")
 set_property(SOURCE ${fast} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:-O2;${alone}>")
 set_property(SOURCE ${vectorised} PROPERTY COMPILE_OPTIONS "$<$<CONFIG:Release>:${vectorise};${alone}>")
