@@ -3,6 +3,7 @@
 #ifndef TAPE__UNIT_H
 #define TAPE__UNIT_H
 
+#include "any/first_lanes.h"
 #include "any/giving.h"
 #include "base.h"
 #include "kernels.h"
@@ -32,13 +33,6 @@ enum { PARTS = 4 };
         enum { k = number };                                                                                           \
         __VA_ARGS__                                                                                                    \
     }
-
-typedef int32_t lane_f32;
-typedef int64_t lane_f64;
-
-/* All bits set as often as a unit has lanes, then none as often. */
-static const lane_f32 first_lanes_f32[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
-static const lane_f64 first_lanes_f64[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 
 /* Inlined where speed is wanted; else the code would be long. */
 #ifdef __OPTIMIZE_SIZE__

@@ -51,7 +51,7 @@ __attribute__((noinline, unused)) static void FOR(copy_some)(ELEM *to, const ELE
 TAPE__INLINE FOR(mask) FOR(lanes_below)(int n, int k)
 {
     FOR(mask) mask;
-    memcpy(&mask, FOR(first_lanes) + WIDTH - n + k * LANES, sizeof mask);
+    memcpy(&mask, FOR(tape__first_lanes) + WIDTH - n + k * LANES, sizeof mask);
     return mask;
 }
 
