@@ -263,3 +263,8 @@ tape__text tape__shape_text(int rank, const int64_t *size)
     tape__append(text.text, sizeof text.text, &used, "]");
     return text;
 }
+
+tape__text tape__layout_text(const tape__layout *layout)
+{
+    return tape__shape_text(layout->rank, layout->size);
+}

@@ -98,6 +98,7 @@ typedef struct tape__text {
     char text[128];
 } tape__text;
 tape__text tape__shape_text(int rank, const int64_t *size);
-#define TAPE__LAYOUT_TEXT(layout) (tape__shape_text((layout)->rank, (layout)->size).text)
+tape__text tape__layout_text(const tape__layout *layout);
+#define TAPE__LAYOUT_TEXT(layout) (tape__layout_text(layout).text)
 
 #endif
