@@ -30,10 +30,10 @@ file(GLOB fast CONFIGURE_DEPENDS lib/adjoint.c lib/arena.c lib/backward.c lib/ba
   lib/ops/cross_entropy.c lib/ops/elementwise.c lib/ops/linalg.c lib/ops/linear.c lib/ops/product.c
   lib/ops/reduce.c lib/ops/shape.c lib/ops/statistics.c lib/kernels/any/ewise_code.c lib/kernels/any/ewise_few.c
   lib/kernels/any/ewise_run.c lib/kernels/any/ewise_uses.c lib/kernels/any/conv_s*.c lib/kernels/any/conv_weight.c
-  lib/kernels/any/scan.c lib/kernels/any/softmax_driver.c)
+  lib/kernels/any/reduce_driver.c lib/kernels/any/scan.c lib/kernels/any/softmax_driver.c)
 file(GLOB vectorised CONFIGURE_DEPENDS lib/optim_update_f32.c lib/kernels/any/attention.c
   lib/kernels/any/copy.c lib/kernels/any/ewise_driver.c lib/kernels/any/gemm_driver.c lib/kernels/any/conv_patch.c
-  lib/kernels/any/finite.c lib/kernels/any/pool.c lib/kernels/any/random.c lib/kernels/any/reduce_*.c
+  lib/kernels/any/finite.c lib/kernels/any/pool.c lib/kernels/any/random.c lib/kernels/any/reduce_arg.c
   lib/kernels/any/fft.c)
 set(small ${TAPE_PLAIN_SOURCES})
 list(REMOVE_ITEM small ${fast} ${vectorised})
