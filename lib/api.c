@@ -491,11 +491,14 @@ tape_status tape_zero_grads(const tape_tensor *leaves, int64_t n)
     tape *t = tape__begin("zero_grads");
     if (!t)
         return tape_last_status();
-    for (int64_t i = 0; i < n; i++)
-        if (!one_leaf(t, leaves[i]))
+    bool known = true;
+    for (int64_t i = 0; i < n; i++) {
+        known = known && leaves[i].flags & TAPE__FLAG_LEAF && tape__proxy_of(t, leaves[i]);
+        if (TAPE__UNLIKELY(!known) && !tape__leaf_of(t, leaves[i]))
             return t->status;
+    }
     for (int64_t i = 0; i < n; i++)
-        tape__leaf_at(leaves[i].slot)->has_gradient = false;
+        (known ? t->proxies[leaves[i].slot].leaf : tape__leaf_at(leaves[i].slot))->has_gradient = false;
     return TAPE_OK;
 }
 
