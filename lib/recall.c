@@ -45,13 +45,22 @@ static size_t attr_at(const kept_op *k)
     return sizeof *k + k->n * sizeof *k->in;
 }
 
+/* What is kept of the op that runs ends before it. */
+static void drop(tape *t, tape__progress *r)
+{
+    if (r->running != TAPE__NONE_RUNS)
+        t->expected->records.used = r->running;
+    r->running = TAPE__NONE_RUNS;
+    t->noting = NULL;
+}
+
 /* ---- which tape is expected -------------------------------------------------------------------------------------- */
 
 void tape__recall_stop(tape *t)
 {
     tape__progress *r = &t->memos->progress;
     if (r->noting)
-        t->noting = NULL;
+        drop(t, r);
     r->noting = false;
     t->expected = NULL;
 }
@@ -115,9 +124,11 @@ TAPE__INLINE uint64_t input_differs(const kept_input *in, tape_tensor x)
     const uint64_t differs = handle_of(x) ^ in->handle;
     if (!in->leaf)
         return differs | (in->made->generation ^ x.generation);
+    if (differs | (x.generation ^ in->generation)) /* its memory may be gone, too */
+        return 1;
     const uint64_t alive = atomic_load_explicit(&in->leaf->generation, memory_order_acquire);
     const uint64_t wants = atomic_load_explicit(&in->leaf->requires_grad, memory_order_relaxed);
-    return differs | (x.generation ^ in->generation) | (alive ^ x.generation) | (wants ^ in->wants);
+    return (alive ^ x.generation) | (wants ^ in->wants);
 }
 
 /* Most attributes are words, few enough that a call costs more. */
@@ -153,15 +164,6 @@ static bool runs(const tape__memo *m, const tape__progress *r, int op, const tap
                  size_t attr_size)
 {
     return r->running != TAPE__NONE_RUNS && is_op(op_at(m, r->running), op, x, n, attr, attr_size);
-}
-
-/* What is kept of the op that runs ends before it. */
-static void drop(tape *t, tape__progress *r)
-{
-    if (r->running != TAPE__NONE_RUNS)
-        t->expected->records.used = r->running;
-    r->running = TAPE__NONE_RUNS;
-    t->noting = NULL;
 }
 
 static kept_op *describe(tape *t, tape__memo *m, const tape_tensor *x, int n, const void *attr, size_t attr_size)
@@ -289,13 +291,14 @@ void tape__recall_note_whole(tape *t)
 
 /* ---- doing again ------------------------------------------------------------------------------------------------- */
 
-/* The op that the expected tape has at this place; NULL where none is kept. */
-static const kept_op *find(const tape *t, const tape__memo *m, tape__progress *r)
+/* This op where the expected tape has it at this place; NULL where none is kept, or that of another op: what runs may
+ * be made of several. */
+static const kept_op *find(const tape *t, const tape__memo *m, tape__progress *r, int op)
 {
     while (r->at < m->records.used) {
         const kept_op *k = op_at(m, r->at);
         if (k->slot >= t->count)
-            return k->slot == t->count ? k : NULL;
+            return k->slot == t->count && k->op == (uint32_t)op ? k : NULL;
         r->at += k->bytes;
     }
     return NULL;
@@ -339,7 +342,7 @@ bool tape__recall_op(tape *t, int op, const tape_tensor *x, int n, const void *a
         begin(t, op, x, n, attr, attr_size);
         return false;
     }
-    const kept_op *k = is_plain(t) ? find(t, m, r) : NULL;
+    const kept_op *k = is_plain(t) ? find(t, m, r, op) : NULL;
     if (!k)
         return false;
     if (k->top != t->arena.top || !is_op(k, op, x, n, attr, attr_size) ||
