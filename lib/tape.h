@@ -50,7 +50,7 @@ typedef struct tape__op {
     uint8_t kind;  /* enum tape__op_kind */
     uint8_t arity; /* of an elementwise op; else 0, and the flags say it */
     uint16_t flags;
-    int16_t ewise; /* the row of elementwise.def, or -1 */
+    int16_t ewise; /* the row of elementwise.def; less than 0: none, see TAPE__MASK_ROW in ops/ops.h */
     bool (*forward)(tape__call *call);
     void (*vjp)(tape__vjp *vjp);
     bool (*fused)(tape__fused *f); /* adjoint.h; may be NULL */
