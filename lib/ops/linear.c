@@ -354,17 +354,13 @@ typedef struct at_once {
     int ewise, dtype; /* ewise < 0: without an activation */
 } at_once;
 
-TAPE__INLINE void activate_at_once(const tape *t, int ewise, int dtype, int64_t n, void *y)
-{
-    tape__ewise_flat_value(t->kernels, NULL, ewise, dtype, n, 0, y, (const void *const[]){y}, NULL);
-}
-
 static bool run_at_once(tape *t, const void *arguments)
 {
     const at_once *l = arguments;
     l->run(&l->one);
     if (l->ewise >= 0)
-        activate_at_once(t, l->ewise, l->dtype, l->numel, l->one.c);
+        tape__ewise_flat_value(t->kernels, NULL, l->ewise, l->dtype, l->numel, 0, l->one.c,
+                               (const void *const[]){l->one.c}, NULL);
     return true;
 }
 
@@ -381,21 +377,21 @@ TAPE__INLINE tape_tensor multiply_at_once(tape *t, const tape_tensor *inputs, in
     const int64_t mnk[3] = {x->size[0], w->size[0], x->size[1]};
     const tape__gemm_operand rows_x = {node[0]->data, x->stride[0], x->stride[1], {0, 0}};
     const tape__gemm_operand turned_w = {node[1]->data, w->stride[1], w->stride[0], {0, 0}};
-    tape__gemm_block one = tape__block_of(dtype, mnk, &rows_x, &turned_w, n > 2 ? node[2]->data : NULL);
-    const tape__layout *layout = tape__layout_recent_matrix(&t->layouts, one.m, one.n);
-    if (!layout || !tape__gemm_is_one_block(dtype, &one) || t->count == t->capacity)
+    at_once l;
+    l.one = tape__block_of(dtype, mnk, &rows_x, &turned_w, n > 2 ? node[2]->data : NULL);
+    const tape__layout *layout = tape__layout_recent_matrix(&t->layouts, l.one.m, l.one.n);
+    if (!layout || !tape__gemm_is_one_block(dtype, &l.one) || t->count == t->capacity)
         return TAPE_NULL;
     void *data;
     record *r = new_record(t, layout, dtype, &data);
     if (!r)
         return TAPE_NULL;
-    one.c = data;
-    tape__gemm_block_fn *const run = tape__gemm_one_block(t->kernels->gemm, dtype, &one);
-    run(&one);
-    if (ewise >= 0)
-        activate_at_once(t, ewise, (int)dtype, layout->numel, data);
-    if (TAPE__UNLIKELY(t->noting != NULL))
-        tape__note(t, run_at_once, &(at_once){run, one, layout->numel, ewise, (int)dtype}, sizeof(at_once));
+    l.one.c = data;
+    l.run = tape__gemm_one_block(t->kernels->gemm, dtype, &l.one);
+    l.numel = layout->numel;
+    l.ewise = ewise;
+    l.dtype = (int)dtype;
+    TAPE__DO(t, run_at_once, &l);
     tape__recall_is_whole(t);
     return finish_record(t, r, node, slot, n, ewise, layout, data);
 }

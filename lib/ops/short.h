@@ -45,7 +45,7 @@ TAPE__INLINE const tape__node *tape__find_made(const tape *t, tape_tensor x)
 
 /* ---- with attributes --------------------------------------------------------------------------------------------- */
 
-TAPE__INLINE size_t tape__round_up(size_t bytes)
+TAPE__INLINE size_t tape__extra_part(size_t bytes)
 {
     return (bytes + 15) & ~(size_t)15;
 }
@@ -54,12 +54,13 @@ TAPE__INLINE size_t tape__round_up(size_t bytes)
  * caller's to write. NULL when memory is short. */
 TAPE__INLINE tape__extra *tape__new_extra(tape *t, int n_in, size_t attr_size, const void *custom)
 {
-    const size_t slots = tape__round_up((size_t)n_in * sizeof(uint32_t));
-    const size_t bytes = tape__round_up(sizeof(tape__extra)) + 2 * slots + (custom ? 2 : 1) * tape__round_up(attr_size);
+    const size_t slots = tape__extra_part((size_t)n_in * sizeof(uint32_t));
+    const size_t bytes =
+        tape__extra_part(sizeof(tape__extra)) + 2 * slots + (custom ? 2 : 1) * tape__extra_part(attr_size);
     tape__extra *extra = tape__arena_get(&t->arena, bytes);
     if (TAPE__UNLIKELY(!extra))
         return NULL;
-    unsigned char *at = (unsigned char *)extra + tape__round_up(sizeof *extra);
+    unsigned char *at = (unsigned char *)extra + tape__extra_part(sizeof *extra);
     extra->n_in = (uint16_t)n_in;
     extra->n_out = 1;
     extra->attr_size = (uint32_t)attr_size;

@@ -7,6 +7,7 @@
 
 #include "kernels/any/gemm_driver.h"
 #include "kernels/softmax.h"
+#include "whole.h"
 
 enum {
     ROWS = 64, /* queries of a block */
@@ -15,19 +16,9 @@ enum {
     ALIGN = 64
 };
 
-static int64_t min(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static size_t aligned(int64_t bytes)
 {
-    return (size_t)(ceil_div(bytes, ALIGN) * ALIGN);
+    return (size_t)tape__round_up(bytes, ALIGN);
 }
 
 /* Queries [first, first + rows) of an entry of the batch, and the keys that they may see. */
@@ -47,9 +38,9 @@ struct job {
 static struct block block_at(const struct job *job, int64_t entry, int64_t i)
 {
     const tape__attention *a = job->a;
-    struct block b = {entry, i * ROWS, min(ROWS, a->queries - i * ROWS), a->keys};
+    struct block b = {entry, i * ROWS, tape__min(ROWS, a->queries - i * ROWS), a->keys};
     if (a->causal)
-        b.keys = min(b.keys, b.first + b.rows);
+        b.keys = tape__min(b.keys, b.first + b.rows);
     return b;
 }
 
@@ -188,9 +179,9 @@ static void probabilities(const struct job *job, const struct block *b, char *p,
 static void forward_body(void *arg, int64_t task)
 {
     const struct job *job = arg;
-    const int64_t all = job->a->batch * job->blocks, share = ceil_div(all, job->tasks);
+    const int64_t all = job->a->batch * job->blocks, share = tape__ceil_div(all, job->tasks);
     char *p = job->workspace + (size_t)task * job->task_bytes, *space = p + job->scores;
-    for (int64_t i = task * share; i < min(all, (task + 1) * share); i++) {
+    for (int64_t i = task * share; i < tape__min(all, (task + 1) * share); i++) {
         struct block b = block_at(job, i / job->blocks, i % job->blocks);
         probabilities(job, &b, p, space);
         run_product(job, VALUES, &b, p, NULL, space);
@@ -201,9 +192,9 @@ static void backward_body(void *arg, int64_t task)
 {
     const struct job *job = arg;
     const tape__attention *a = job->a;
-    const int64_t share = ceil_div(a->batch, job->tasks);
+    const int64_t share = tape__ceil_div(a->batch, job->tasks);
     char *p = job->workspace + (size_t)task * job->task_bytes, *dp = p + job->scores, *space = dp + job->scores;
-    for (int64_t entry = task * share; entry < min(a->batch, (task + 1) * share); entry++) {
+    for (int64_t entry = task * share; entry < tape__min(a->batch, (task + 1) * share); entry++) {
         memset(job->gk + entry * a->keys * a->depth * job->item, 0, (size_t)(a->keys * a->depth * job->item));
         memset(job->gv + entry * a->keys * a->width * job->item, 0, (size_t)(a->keys * a->width * job->item));
         for (int64_t i = 0; i < job->blocks; i++) {
@@ -225,10 +216,11 @@ static TAPE__NOINLINE struct job make_job(const struct tape__kernels *kernels, c
 {
     struct job job = {.kernels = kernels, .a = a, .item = a->dtype == TAPE_F32 ? 4 : 8};
     const int64_t limit = INT64_C(1) << 15;
-    const int64_t work = min(a->batch, limit) * min(a->queries, limit) * min(a->keys, limit) * min(a->depth + 1, 256);
-    job.blocks = ceil_div(a->queries, ROWS);
-    job.tasks = threads && work >= PARALLEL_WORK ? min(TASKS, a->batch * (backward ? 1 : job.blocks)) : 1;
-    job.scores = aligned(min(ROWS, a->queries) * a->keys * job.item);
+    const int64_t work = tape__min(a->batch, limit) * tape__min(a->queries, limit) * tape__min(a->keys, limit) *
+                         tape__min(a->depth + 1, 256);
+    job.blocks = tape__ceil_div(a->queries, ROWS);
+    job.tasks = threads && work >= PARALLEL_WORK ? tape__min(TASKS, a->batch * (backward ? 1 : job.blocks)) : 1;
+    job.scores = aligned(tape__min(ROWS, a->queries) * a->keys * job.item);
     for (int64_t i = 0; a->batch > 0 && i < job.blocks; i++)
         for (int which = 0; which < PRODUCTS; which++) {
             struct block b = block_at(&job, 0, i);

@@ -6,6 +6,7 @@
 
 #include "dispatch.h"
 #include "walk.h"
+#include "whole.h"
 
 /* Elements may be read as the unsigned integer of their size, whatever they are. */
 typedef uint8_t __attribute__((may_alias)) item_1;
@@ -30,11 +31,6 @@ struct copy {
     int64_t piece;
     int64_t m, y_stride_m; /* of the axis along which x is contiguous, for tiles */
 };
-
-static int64_t at_most(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 #define DEFINE_STRIDED(bytes)                                                                                          \
     static void strided_##bytes(int64_t n, item_##bytes *y, int64_t y_stride, const item_##bytes *x, int64_t x_stride) \
@@ -120,8 +116,8 @@ static inline void call_for_lines(const void *from, int side, int64_t x_stride)
                     square_##bytes(to, y_stride, from, x_stride);                                                      \
                     continue;                                                                                          \
                 }                                                                                                      \
-                for (int64_t r = 0; r < at_most(SIDE, m - i); r++)                                                     \
-                    for (int64_t c = 0; c < at_most(SIDE, n - j); c++)                                                 \
+                for (int64_t r = 0; r < tape__min(SIDE, m - i); r++)                                                   \
+                    for (int64_t c = 0; c < tape__min(SIDE, n - j); c++)                                               \
                         to[r * y_stride + c] = from[c * x_stride + r];                                                 \
             }                                                                                                          \
     }
@@ -157,7 +153,7 @@ static void fill_past_cache(const struct copy *c, int64_t n, char *to, const cha
     const size_t before = -(uintptr_t)to & (LINE - 1);
     memcpy(to, block, before);
     for (to += before; end - to >= LINE;) {
-        const int64_t bytes = at_most((end - to) & -LINE, (int64_t)sizeof block);
+        const int64_t bytes = tape__min((end - to) & -LINE, (int64_t)sizeof block);
         c->past_cache(to, block, (size_t)bytes);
         to += bytes;
     }
@@ -169,7 +165,7 @@ static void fill_past_cache(const struct copy *c, int64_t n, char *to, const cha
 static void visit_strided(void *arg, int64_t x, int64_t y, const int64_t *index)
 {
     const struct copy *c = arg;
-    int64_t n = at_most(PIECE, c->n - index[c->piece] * PIECE);
+    int64_t n = tape__min(PIECE, c->n - index[c->piece] * PIECE);
     const char *from = c->x + x * (int64_t)c->item_size;
     char *to = c->y + y * (int64_t)c->item_size;
     if (c->past_cache && n * (int64_t)c->item_size >= LINE)
@@ -188,8 +184,8 @@ static void visit_strided(void *arg, int64_t x, int64_t y, const int64_t *index)
 static void visit_tile(void *arg, int64_t x, int64_t y, const int64_t *index)
 {
     const struct copy *c = arg;
-    int64_t m = at_most(TILE_M, c->m - index[c->piece] * TILE_M),
-            n = at_most(TILE_N, c->n - index[c->piece + 1] * TILE_N);
+    int64_t m = tape__min(TILE_M, c->m - index[c->piece] * TILE_M),
+            n = tape__min(TILE_N, c->n - index[c->piece + 1] * TILE_N);
     tape__copy_turned(c->item_size, m, n, c->y + y * (int64_t)c->item_size, c->y_stride_m,
                       c->x + x * (int64_t)c->item_size, c->x_stride);
 }
@@ -215,7 +211,7 @@ static void copy_tiles(const struct tape__parallel *p, struct copy *c, tape__wal
     c->piece = w->rank;
     tape__walk_push_pieces(w, c->m, TILE_M, 1, c->y_stride_m);
     tape__walk_push_pieces(w, c->n, TILE_N, c->x_stride, 1);
-    int64_t elements = at_most(c->m, TILE_M) * at_most(c->n, TILE_N);
+    int64_t elements = tape__min(c->m, TILE_M) * tape__min(c->n, TILE_N);
     tape__walk_run(p, w, PARALLEL_BYTES / (elements * (int64_t)c->item_size), visit_tile, c);
 }
 
@@ -259,6 +255,6 @@ void tape__copy(const struct tape__parallel *p, size_t item_size, int rank, cons
     c.piece = w.rank;
     if (!row)
         tape__walk_push_pieces(&w, c.n, PIECE, c.x_stride, c.y_stride);
-    int64_t bytes = at_most(c.n, PIECE) * (int64_t)item_size;
+    int64_t bytes = tape__min(c.n, PIECE) * (int64_t)item_size;
     tape__walk_run(p, &w, PARALLEL_BYTES / bytes, row ? visit_row : visit_strided, &c);
 }

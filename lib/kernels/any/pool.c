@@ -1,5 +1,6 @@
 /* Knows how to walk the windows of a plane; it does not know where the planes come from. */
 #include "pool.h"
+#include "whole.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,11 +12,6 @@ struct window {
     int64_t first, end, size;
 };
 
-static int64_t min(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static struct window window_at(const tape__pool_axis *a, int64_t i)
 {
     if (a->kernel == 0) {
@@ -23,7 +19,7 @@ static struct window window_at(const tape__pool_axis *a, int64_t i)
         return (struct window){first, end, end - first};
     }
     int64_t first = i * a->stride - a->padding, end = first + (a->kernel - 1) * a->dilation + 1;
-    struct window w = {first, min(end, a->in), min(end, a->in + a->padding) - first};
+    struct window w = {first, tape__min(end, a->in), tape__min(end, a->in + a->padding) - first};
     if (first < 0)
         w.first += (a->dilation - 1 - first) / a->dilation * a->dilation;
     return w;
@@ -168,7 +164,7 @@ static int64_t spread_fours(int64_t width, int64_t first, int64_t n, const float
             for (int64_t j = 0; j < a[1].out; j++) {                                                                   \
                 const struct window column = window_at(&a[1], j);                                                      \
                 type most = (type)-INFINITY;                                                                           \
-                int64_t at = min(row.first, a[0].in - 1) * a[1].in + min(column.first, a[1].in - 1);                   \
+                int64_t at = tape__min(row.first, a[0].in - 1) * a[1].in + tape__min(column.first, a[1].in - 1);       \
                 for (int64_t r = row.first; r < row.end; r += a[0].dilation)                                           \
                     for (int64_t c = column.first; c < column.end; c += a[1].dilation) {                               \
                         type value = x[r * a[1].in + c];                                                               \
@@ -247,7 +243,7 @@ static int64_t spread_fours(int64_t width, int64_t first, int64_t n, const float
 
 static void each_plane(const struct job *job, int64_t i, void (*run)(const struct job *, int64_t))
 {
-    for (int64_t plane = i * job->share; plane < min((i + 1) * job->share, job->pool->planes); plane++)
+    for (int64_t plane = i * job->share; plane < tape__min((i + 1) * job->share, job->pool->planes); plane++)
         run(job, plane);
 }
 

@@ -31,7 +31,7 @@ static int64_t position(const struct arg_job *j, const char *x)
 static void arg_item(void *arg, int64_t item)
 {
     const struct arg_job *j = arg;
-    int64_t end = at_most(j->outer * j->inner, (item + 1) * j->per_item);
+    int64_t end = tape__min(j->outer * j->inner, (item + 1) * j->per_item);
     for (int64_t i = item * j->per_item; i < end; i++)
         j->y[i] = position(j, j->x + (i / j->inner * j->n * j->inner + i % j->inner) * j->size);
 }

@@ -175,11 +175,11 @@ __attribute__((noinline)) static double reduce_scattered(const struct job *j, in
             NUMBERS(2 * UNIT)
         } lanes;
         kernel->clear(reducer, &lanes);
-        for (int64_t stop = at_most(end, begin + BLOCK); begin < stop;) {
+        for (int64_t stop = tape__min(end, begin + BLOCK); begin < stop;) {
             union {
                 NUMBERS(PIECE * sizeof(double))
             } buffer;
-            int64_t n = at_most(PIECE, stop - begin);
+            int64_t n = tape__min(PIECE, stop - begin);
             const void *piece = gather(&cursor, x, j->size, 2 * UNIT / j->size, &n, &buffer);
             kernel->take(reducer, &lanes, n, piece, c);
             begin += n;
@@ -210,7 +210,7 @@ struct long_run {
 static void long_run_item(void *arg, int64_t item)
 {
     struct long_run *l = arg;
-    int64_t begin = item * l->piece, end = at_most(l->job->split->reduced, begin + l->piece);
+    int64_t begin = item * l->piece, end = tape__min(l->job->split->reduced, begin + l->piece);
     l->part[item] = reduce_part(l->job, l->reducer, l->x, begin, end, l->c);
 }
 
@@ -246,7 +246,7 @@ static void reduce_result(const struct tape__parallel *p, const struct job *j, i
 static void run_item(void *arg, int64_t item)
 {
     const struct job *j = arg;
-    int64_t end = at_most(j->split->kept, (item + 1) * j->per_item);
+    int64_t end = tape__min(j->split->kept, (item + 1) * j->per_item);
     for (int64_t i = item * j->per_item; i < end; i++)
         reduce_result(NULL, j, i);
 }
@@ -342,7 +342,7 @@ static void reduce_rows(const struct tile_pass *t, int64_t begin, int64_t end, u
         cursor = cursor_at(j->split, begin);
     do {
         const void *row[ROWS];
-        int rows = (int)at_most(ROWS, end - begin);
+        int rows = (int)tape__min(ROWS, end - begin);
         for (int k = 0; k < rows; k++) {
             row[k] = t->x + cursor.at * j->size;
             advance(&cursor, 1);
@@ -359,7 +359,7 @@ static void reduce_rows(const struct tile_pass *t, int64_t begin, int64_t end, u
 static void long_tile_item(void *arg, int64_t item)
 {
     const struct tile_pass *t = arg;
-    int64_t begin = item * t->piece, end = at_most(t->job->split->reduced, begin + t->piece);
+    int64_t begin = item * t->piece, end = tape__min(t->job->split->reduced, begin + t->piece);
     reduce_rows(t, begin, end, &t->part[item]);
 }
 
@@ -395,7 +395,7 @@ static struct place place_of(const struct job *j, int64_t item)
     const int64_t width = UNIT / j->size;
     int64_t across = pieces(j->column_size, j->tile), outer = item ? item / across : 0;
     int64_t first = item % across * j->tile, left = j->column_size - first;
-    struct place place = {.columns = (int)at_most(j->tile, left)};
+    struct place place = {.columns = (int)tape__min(j->tile, left)};
     if (left < width && first > 0) {
         place.skip = (int)width - place.columns;
         place.columns += place.skip;
@@ -481,7 +481,7 @@ static void tile_item(void *arg, int64_t item)
 {
     const struct job *j = arg;
     int64_t tiles = j->outer.kept * pieces(j->column_size, j->tile);
-    int64_t end = at_most(tiles, (item + 1) * j->per_item);
+    int64_t end = tape__min(tiles, (item + 1) * j->per_item);
     for (int64_t i = item * j->per_item; i < end; i++)
         reduce_tile(NULL, j, i);
 }
@@ -530,7 +530,7 @@ static void reduce_columns(const struct tape__parallel *p, struct job *j)
     }
     if (p && j->outer.kept * pieces(j->column_size, j->tile) < FEW)
         j->tile /= 4;
-    int64_t tiles = j->outer.kept * pieces(j->column_size, j->tile), work = n * at_most(j->column_size, j->tile);
+    int64_t tiles = j->outer.kept * pieces(j->column_size, j->tile), work = n * tape__min(j->column_size, j->tile);
     if (!p || tiles >= FEW || work < 2 * ITEM) {
         j->per_item = work < ITEM ? ITEM / (work > 0 ? work : 1) : 1;
         tape__parallel_for(p, pieces(tiles, j->per_item), tile_item, j);

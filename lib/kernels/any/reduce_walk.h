@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/reduce.h"
+#include "whole.h"
 
 enum { TAPE__REDUCE_ITEM = 1 << 15 /* elements of one parallel iteration */ };
 
@@ -57,11 +58,6 @@ static inline void advance(struct cursor *c, int64_t n)
     }
 }
 
-static inline int64_t at_most(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static inline int64_t pieces(int64_t n, int64_t piece)
 {
     return n / piece + (n % piece != 0);
@@ -97,7 +93,7 @@ static inline const void *gather(struct cursor *c, const char *x, int64_t size, 
     const int64_t stride = s->reduced_stride[last];
     for (int64_t done = 0, run; done < *n; done += run) {
         const char *from = x + c->at * size;
-        run = at_most(*n - done, s->reduced_size[last] - c->index[last]);
+        run = tape__min(*n - done, s->reduced_size[last] - c->index[last]);
         if (stride == 1 && done == 0 && (run == *n || run >= least)) {
             *n = run == *n ? run : run / least * least;
             advance(c, *n);
